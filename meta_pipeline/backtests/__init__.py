@@ -1,0 +1,1 @@
+"""What a backtest run is: records, importers, the quality gate, aggregates."""

@@ -1,0 +1,112 @@
+"""The exceptions of meta_pipeline, as a tree.
+
+::
+
+    MetaPipelineError               exit code of the command line
+    ├── InputError                  1   a value that cannot be used; the message names it and the way out
+    ├── NothingToDo                 3
+    ├── NotPermitted                4   who may not do what, and who may
+    ├── Conflict                    5   stale, changed since, or in the wrong state
+    │   ├── IllegalTransition
+    │   ├── StaleBase
+    │   └── DigestMismatch
+    ├── Blocked                     6   a rule of the gate stops it
+    ├── Unhealthy                   7   database unreachable, schema wrong, audit chain broken
+    │   ├── DatabaseUnavailable
+    │   ├── SchemaMismatch
+    │   └── AuditBroken
+    └── InsufficientData            8
+
+Every error has a stable `code` (for JSON and the API) and an `exit_code` (for the shell).
+"""
+
+
+class MetaPipelineError(Exception):
+    """Base of all errors raised on purpose."""
+
+    code = "error"
+    exit_code = 1
+
+
+class InputError(MetaPipelineError, ValueError):
+    """A value that cannot be used."""
+
+    code = "invalid_input"
+
+
+class NothingToDo(MetaPipelineError):  # noqa: N818 -- a result that callers branch on, not a failure
+    """There is nothing to act on."""
+
+    code = "nothing_to_do"
+    exit_code = 3
+
+
+class NotPermitted(MetaPipelineError):  # noqa: N818
+    """The actor may not do this."""
+
+    code = "not_permitted"
+    exit_code = 4
+
+
+class Conflict(MetaPipelineError):  # noqa: N818
+    """The world is not as the caller believed."""
+
+    code = "conflict"
+    exit_code = 5
+
+
+class IllegalTransition(Conflict):
+    """The present status does not allow the transition."""
+
+    code = "illegal_transition"
+
+
+class StaleBase(Conflict):
+    """The live configuration moved since the proposal was made."""
+
+    code = "stale_base"
+
+
+class DigestMismatch(Conflict):
+    """The decision names another content than the one stored."""
+
+    code = "digest_mismatch"
+
+
+class Blocked(MetaPipelineError):  # noqa: N818
+    """A rule of the gate stops the change."""
+
+    code = "blocked"
+    exit_code = 6
+
+
+class Unhealthy(MetaPipelineError):  # noqa: N818
+    """The system cannot be trusted in its present state."""
+
+    code = "unhealthy"
+    exit_code = 7
+
+
+class DatabaseUnavailable(Unhealthy):
+    """The database cannot be reached."""
+
+    code = "database_unavailable"
+
+
+class SchemaMismatch(Unhealthy):
+    """The database's schema is older, newer, or half migrated."""
+
+    code = "schema_mismatch"
+
+
+class AuditBroken(Unhealthy):
+    """The audit chain does not verify."""
+
+    code = "audit_broken"
+
+
+class InsufficientData(MetaPipelineError):  # noqa: N818
+    """There is too little data for an answer."""
+
+    code = "insufficient_data"
+    exit_code = 8
