@@ -12,9 +12,7 @@ from decimal import Decimal
 from enum import Enum
 from typing import Final, TypeAlias
 
-JsonValue: TypeAlias = (
-    "None | bool | int | float | str | Sequence[JsonValue] | Mapping[str, JsonValue]"
-)
+JsonValue: TypeAlias = "None | bool | int | float | str | Sequence[JsonValue] | Mapping[str, JsonValue]"
 
 
 class Absent(Enum):
@@ -72,9 +70,7 @@ def _object_pieces(value: Mapping[str, JsonValue], path: str) -> list[str]:
     for key in value:
         if not isinstance(key, str):
             raise TypeError(f"{path} has the key {key!r} of type {type(key).__name__}; JSON keys are texts")
-    members = (
-        _scalar(key, path) + ":" + "".join(_pieces(value[key], f"{path}.{key}")) for key in sorted(value)
-    )
+    members = (_scalar(key, path) + ":" + "".join(_pieces(value[key], f"{path}.{key}")) for key in sorted(value))
     return ["{", ",".join(members), "}"]
 
 

@@ -69,9 +69,7 @@ class RunPanel:
             repeated = [run for run, count in Counter(self.run_ids).items() if count > 1][:3]
             raise InputError(f"run_ids must be unique, but {repeated} repeat; drop the duplicates")
         if self.returns.shape != (len(self.dates), n):
-            raise InputError(
-                f"returns has shape {self.returns.shape}, expected days x runs = {(len(self.dates), n)}"
-            )
+            raise InputError(f"returns has shape {self.returns.shape}, expected days x runs = {(len(self.dates), n)}")
         if len(self.dates) > 1 and not bool(np.all(np.diff(self.dates) > np.timedelta64(0, "s"))):
             raise InputError("dates must be strictly increasing; sort them and drop repeated ones")
 

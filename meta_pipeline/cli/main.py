@@ -1,0 +1,114 @@
+"""Entry point: collects the commands and turns every error into one message and one exit code."""
+
+import json
+import sys
+from importlib import import_module
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+from typer.main import get_command as click_command
+
+from meta_pipeline import __version__
+from meta_pipeline.errors import MetaPipelineError
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "ingest": ("ingest", "Read backtest runs from files, through the quality gate."),
+    "runs": ("runs", "List and show backtest runs."),
+    "strategies": ("strategies", "Declare strategies, their knobs and live configuration."),
+    "nightly": ("nightly", "Aggregates, diagnostics and proposals, once, for all that is pending."),
+    "proposals": ("proposals", "List, show, compare and author proposals."),
+    "approve": ("decide:approve", "Approve a proposal, through the gate's own service."),
+    "reject": ("decide:reject", "Reject a proposal, with a reason."),
+    "apply": ("decide:apply", "Apply approved proposals, each in one transaction."),
+    "changes": ("changes", "List, show and revert applied changes."),
+    "approvers": ("approvers", "Who may approve."),
+    "audit": ("audit", "Verify and list the audit log."),
+    "db": ("db", "The database: status, migrate, check, stop, backup, restore."),
+    "lab": ("lab", "A real campaign on real prices."),
+}
+"""Command -> (where it lives, help). Where: a module under meta_pipeline.cli that has a Typer `app`, or
+`module:function` for a command without subcommands. A module is imported when its command is used."""
+
+
+class LazyGroup(TyperGroup):
+    """A group whose commands are imported when they are asked for, so that `--help` is quick."""
+
+    # Typer vendors click privately, so the context has no public type: hence Any.
+
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002
+        """Name the commands, in the order of a day's work."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002
+        """Import the command that was asked for; None if there is none of that name."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, function = COMMANDS[cmd_name][0].partition(":")
+        found = getattr(import_module(f"meta_pipeline.cli.{module}"), function or "app")
+        if function:
+            single = typer.Typer(add_completion=False)
+            single.command()(found)
+            found = single
+        command = click_command(found)
+        command.name = cmd_name
+        return command
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Write plain help: Typer's own would import rich, and every command for its first sentence."""
+        self.format_usage(ctx, formatter)
+        self.format_help_text(ctx, formatter)
+        self.format_options(ctx, formatter)
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write the commands, the options, and what the exit codes mean."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, help_text) for name, (_, help_text) in COMMANDS.items()])
+        records = [record for p in self.get_params(ctx) if (record := p.get_help_record(ctx))]
+        with formatter.section("Options"):
+            formatter.write_dl(records)
+        formatter.write_paragraph()
+        formatter.write_text(
+            "Exit codes: 0 ok, 1 error, 2 usage, 3 nothing to do, 4 not permitted, 5 stale or conflict, "
+            "6 blocked, 7 unhealthy, 8 insufficient data."
+        )
+
+
+app = typer.Typer(
+    cls=LazyGroup,
+    name="meta-pipeline",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="The governed feedback loop of systematic trading.",
+)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"meta-pipeline {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Hold the options of the command itself."""
+
+
+def main() -> None:
+    """Run the command line; the process ends with the exit code of `meta_pipeline.errors`."""
+    try:
+        app()
+    except MetaPipelineError as error:
+        _report(error)
+        sys.exit(error.exit_code)
+
+
+def _report(error: MetaPipelineError) -> None:
+    if "--json" in sys.argv:
+        sys.stdout.write(json.dumps({"error": {"code": error.code, "message": str(error)}}) + "\n")
+    else:
+        sys.stderr.write(f"error ({error.code}): {error}\n")
