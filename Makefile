@@ -1,0 +1,64 @@
+# Each target works on a fresh machine with Python 3.11 or newer and nothing else.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+VENV := .venv
+BIN := $(VENV)/bin
+# The newest interpreter of 3.11 or later that really runs (a version manager may leave shims that do not).
+PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python; do \
+	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && { echo $$p; break; }; done)
+export DAGSTER_HOME := $(CURDIR)/dagster_home
+UV := $(BIN)/uv pip install --quiet --python $(BIN)/python
+
+.PHONY: help run tour test lint format dev bench clean lock install install-dev
+
+help: ## show this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
+
+run: install ## the whole loop once, on real prices: backtests in, evidence, proposals
+	@$(BIN)/meta-pipeline lab run
+	@$(BIN)/meta-pipeline nightly
+
+tour: install ## approve one proposal through the gate, apply it, look at it, revert it
+	@PATH="$(CURDIR)/$(BIN):$$PATH" scripts/tour
+
+test: install-dev ## every test; with CI=true nothing may be skipped
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup --durations 10
+
+lint: install-dev ## ruff, mypy strict
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+
+format: install-dev ## rewrite the code in the house's format
+	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
+
+dev: install ## Dagster's UI and daemon, on the embedded database
+	@$(BIN)/dagster dev -w workspace.yaml
+
+bench: install-dev ## every benchmark: ours beside a named rival, in the same run
+	@for benchmark in benchmarks/[a-z]*.py; do echo "== $$benchmark"; $(BIN)/python $$benchmark || exit 1; done
+
+clean: ## stop the embedded database; remove the environment, caches and local state
+	@-test -x $(BIN)/meta-pipeline && $(BIN)/meta-pipeline db stop
+	@rm -rf $(VENV) .meta_pipeline .pytest_cache .mypy_cache .ruff_cache .hypothesis artifacts
+	@cd dagster_home && git clean -fdxq . 2>/dev/null || true
+
+lock: install-dev ## write the lock files anew
+	@PATH="$(CURDIR)/$(BIN):$$PATH" scripts/lock
+
+install: $(VENV)/.installed
+install-dev: $(VENV)/.installed-dev
+
+$(BIN)/uv: requirements-uv.lock
+	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 is needed, and none was found; name one with PYTHON=..." >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-uv.lock
+	@touch $(BIN)/uv
+
+# The lock names versions and hashes; the package itself is installed from this folder.
+$(VENV)/.installed: $(BIN)/uv requirements.lock pyproject.toml
+	@$(UV) --require-hashes -r requirements.lock
+	@$(UV) --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.lock
+	@$(UV) --require-hashes -r requirements-dev.lock
+	@touch $@
