@@ -55,6 +55,7 @@ $(BIN)/uv: requirements-uv.lock
 
 # The lock names versions and hashes; the package itself is installed from this folder.
 $(VENV)/.installed: $(BIN)/uv requirements.lock pyproject.toml
+	@echo "Installing meta_pipeline into $(VENV) ..." >&2
 	@$(UV) --require-hashes -r requirements.lock
 	@$(UV) --no-deps --no-build-isolation -e .
 	@touch $@
