@@ -4,17 +4,22 @@
 
     MetaPipelineError               exit code of the command line
     ├── InputError                  1   a value that cannot be used; the message names it and the way out
+    │   └── NotFound
     ├── NothingToDo                 3
     ├── NotPermitted                4   who may not do what, and who may
+    │   ├── FourEyes
+    │   └── NotAnApprover
     ├── Conflict                    5   stale, changed since, or in the wrong state
     │   ├── IllegalTransition
     │   ├── StaleBase
-    │   └── DigestMismatch
+    │   ├── DigestMismatch
+    │   └── Lapsed
     ├── Blocked                     6   a rule of the gate stops it
     ├── Unhealthy                   7   database unreachable, schema wrong, audit chain broken
     │   ├── DatabaseUnavailable
     │   ├── SchemaMismatch
-    │   └── AuditBroken
+    │   ├── AuditBroken
+    │   └── ContentTampered
     └── InsufficientData            8
 
 Every error has a stable `code` (for JSON and the API) and an `exit_code` (for the shell).
@@ -34,6 +39,12 @@ class InputError(MetaPipelineError, ValueError):
     code = "invalid_input"
 
 
+class NotFound(InputError):  # noqa: N818
+    """Nothing has the given id."""
+
+    code = "not_found"
+
+
 class NothingToDo(MetaPipelineError):  # noqa: N818 -- a result that callers branch on, not a failure
     """There is nothing to act on."""
 
@@ -46,6 +57,18 @@ class NotPermitted(MetaPipelineError):  # noqa: N818
 
     code = "not_permitted"
     exit_code = 4
+
+
+class FourEyes(NotPermitted):
+    """The one who decides had a hand in what is decided."""
+
+    code = "four_eyes"
+
+
+class NotAnApprover(NotPermitted):
+    """The one who decides is not on the list of approvers."""
+
+    code = "not_an_approver"
 
 
 class Conflict(MetaPipelineError):  # noqa: N818
@@ -71,6 +94,12 @@ class DigestMismatch(Conflict):
     """The decision names another content than the one stored."""
 
     code = "digest_mismatch"
+
+
+class Lapsed(Conflict):
+    """A proposal or an approval ran out of time."""
+
+    code = "lapsed"
 
 
 class Blocked(MetaPipelineError):  # noqa: N818
@@ -103,6 +132,12 @@ class AuditBroken(Unhealthy):
     """The audit chain does not verify."""
 
     code = "audit_broken"
+
+
+class ContentTampered(Unhealthy):
+    """A stored row is not what was hashed."""
+
+    code = "content_tampered"
 
 
 class InsufficientData(MetaPipelineError):  # noqa: N818
