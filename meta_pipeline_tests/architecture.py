@@ -71,7 +71,7 @@ def _imports(body: Iterable[ast.AST], *, at_import: bool, only_types: bool) -> I
 
 
 def room_of(module: str) -> str | None:
-    """Return the room of a module of the package ("meta_pipeline.store.runs" -> "store"), None for the package itself."""
+    """Return the room of a module ("meta_pipeline.store.runs" -> "store"), None for the package itself."""
     parts = module.split(".")
     return parts[1] if parts[0] == PACKAGE and len(parts) > 1 else None
 
@@ -88,7 +88,7 @@ def direction_violations(module: str, source: str) -> list[str]:
         other = room_of(item.target)
         if item.target.startswith("."):
             found.append(f"{module}:{item.line} imports {item.target}; write absolute imports")
-        elif other in FLOORS and other != own and not _allowed(own, other):
+        elif other is not None and other in FLOORS and other != own and not _allowed(own, other):
             found.append(f"{module}:{item.line} imports {item.target}: {own} may not import {other}")
     return found
 
@@ -101,9 +101,9 @@ def cycles(sources: Mapping[str, str]) -> list[list[str]]:
     """Return groups of modules that import each other in a circle; imports for types only do not count."""
     graph = {
         module: {
-            target
+            item.target
             for item in imports(source)
-            if not item.only_types and (target := _known(item.target, sources)) not in {None, module}
+            if not item.only_types and item.target in sources and item.target != module
         }
         for module, source in sources.items()
     }
@@ -112,16 +112,12 @@ def cycles(sources: Mapping[str, str]) -> list[list[str]]:
     return [list(group) for group in sorted(groups)]
 
 
-def _known(target: str, sources: Mapping[str, str]) -> str | None:
-    return target if target in sources else None
-
-
-def _reachable(start: str, graph: Mapping[str, set[str | None]]) -> set[str]:
+def _reachable(start: str, graph: Mapping[str, set[str]]) -> set[str]:
     seen: set[str] = set()
     waiting = list(graph[start])
     while waiting:
         module = waiting.pop()
-        if module is not None and module not in seen:
+        if module not in seen:
             seen.add(module)
             waiting.extend(graph[module])
     return seen
@@ -163,11 +159,15 @@ def _call_problems(node: ast.Call, names: Mapping[str, str]) -> Iterator[str]:
 
 def _full_names(source: str) -> dict[str, str]:
     """Return local name -> full name for what a module imports (`np` -> "numpy")."""
-    names = {}
+    names: dict[str, str] = {}
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
-            names |= {alias.asname or alias.name.partition(".")[0]: alias.name if alias.asname else
-                      alias.name.partition(".")[0] for alias in node.names}
+            names |= {
+                alias.asname or alias.name.partition(".")[0]: alias.name
+                if alias.asname
+                else alias.name.partition(".")[0]
+                for alias in node.names
+            }
         elif isinstance(node, ast.ImportFrom):
             names |= {alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names}
     return names

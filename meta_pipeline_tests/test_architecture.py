@@ -129,7 +129,8 @@ CONNECT = """
 import importlib, sys
 def watch(event, arguments):
     writes = event == "open" and isinstance(arguments[1], str) and set(arguments[1]) & set("wax+")
-    if event in {"socket.connect", "subprocess.Popen", "os.system"} or (writes and "__pycache__" not in str(arguments[0])):
+    writes = writes and "__pycache__" not in str(arguments[0])
+    if writes or event in {"socket.connect", "subprocess.Popen", "os.system"}:
         raise RuntimeError(f"importing did {event} {arguments}")
 sys.addaudithook(watch)
 for name in sys.argv[1:]:

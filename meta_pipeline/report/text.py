@@ -42,10 +42,10 @@ def _escape(character: str) -> str:
 
 
 def visible(text: str) -> str:
-    """Return a text in which every character is one that can be seen, on one line.
+    r"""Return a text in which every character is one that can be seen, on one line.
 
     Control characters (terminal escapes and line ends among them), direction overrides, zero-width and
-    other invisible characters are written as escapes like ``\\x1b`` or ``\\u202e``. All else is kept.
+    other invisible characters are written as escapes like ``\x1b`` or ``\u202e``. All else is kept.
     """
     return "".join(_escape(c) if _is_invisible(c) else c for c in text)
 

@@ -38,7 +38,7 @@ any_text = st.one_of(
 
 
 def shown_by_markdown(source: str) -> tuple[str, set[str]]:
-    """Return the text a reader sees, and the kinds of inline tokens, as a CommonMark parser with HTML and tables sees it."""
+    """Return the text a reader sees, and the kinds of tokens a parser with HTML and tables makes of it."""
     parser = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
     text, kinds = "", set()
     for token in parser.parse(f"| head |\n| --- |\n| x{source}x |"):
