@@ -37,3 +37,6 @@ class Settings(BaseSettings):
     )
     max_wait_seconds: float = Field(default=900, ge=0, description="Longest wait of a run before a refresh.")
     actor: str | None = Field(default=None, description="Who acts on the command line; unset means the login name.")
+    alert_webhook: SecretStr | None = Field(
+        default=None, description="https:// address that gets failed runs and checks as JSON {\"text\": ...}."
+    )
