@@ -1,0 +1,1 @@
+"""Everything that knows Dagster, thin: resources, assets, checks, gate, jobs, sensors, schedules, metadata."""

@@ -1,0 +1,31 @@
+"""A run coordinator that writes down who is signed in.
+
+Belongs here: the copy of the proxy's header into a run tag. Does not belong here: what the name may do (acting).
+Only useful behind a proxy that signs people in and overwrites the header; without one, anyone can send it.
+"""
+
+from typing import Final
+
+from dagster import DagsterRun, QueuedRunCoordinator
+from dagster._core.run_coordinator import SubmitRunContext
+
+from meta_pipeline.orchestration.acting import FORWARDED_USER
+
+HEADER: Final = "X-Forwarded-User"
+
+
+class ForwardedUserRunCoordinator(QueuedRunCoordinator):
+    """Dagster's own queue; before a run enters it, the tag `FORWARDED_USER` becomes what the proxy says.
+
+    A tag of that name which came with the request is overwritten: it is a claim, not an identity. Configured in
+    `dagster.yaml` (`run_coordinator`), with the options of `QueuedRunCoordinator`.
+    """
+
+    def submit_run(self, context: SubmitRunContext) -> DagsterRun:
+        """Write the tag, then queue the run."""
+        run = context.dagster_run
+        user = (context.get_request_header(HEADER) or "").strip()
+        if user or FORWARDED_USER in run.tags:
+            # An empty name matches no person, so a forged tag without a proxy's header refuses instead of admits.
+            self._instance.add_run_tags(run.run_id, {FORWARDED_USER: user})
+        return super().submit_run(context)
