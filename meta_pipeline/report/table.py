@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from meta_pipeline.report.text import markdown, visible
 
 if TYPE_CHECKING:
-    from rich.table import Table as RichTable
+    from rich.console import Group
 
 Cell: TypeAlias = "str | int | float | bool | None"
 
@@ -119,26 +119,24 @@ class Table:
             lines += ["", markdown(self.note)]
         return "\n".join(lines)
 
-    def rich(self) -> "RichTable":
-        """Return the table for a terminal. Cells are literal: markup in them stays text."""
+    def rich(self) -> "Group":
+        """Return title, table and note for a terminal. Cells are literal: markup in them stays text."""
         from rich.box import SIMPLE_HEAD
+        from rich.console import Group
         from rich.table import Table as RichTable
         from rich.text import Text
 
-        shown = RichTable(
-            title=Text(visible(self.title)),
-            title_justify="left",
-            caption=Text(visible(self.note if self.rows else self.empty)),
-            caption_justify="left",
-            box=SIMPLE_HEAD,
-        )
+        title = Text(visible(self.title), style="bold")
+        if not self.rows:
+            return Group(title, Text(visible(self.empty)))
+        shown = RichTable(box=SIMPLE_HEAD)
         for column in self.columns:
             shown.add_column(
                 Text(visible(column.header)), justify="right" if column.is_number else "left", overflow="fold"
             )
         for cells in self.cells():
             shown.add_row(*(Text(cell) for cell in cells))
-        return shown
+        return Group(title, shown, *([Text(visible(self.note), style="dim")] if self.note else []))
 
 
 def day(moment: datetime | date | None) -> str | None:
