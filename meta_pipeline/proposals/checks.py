@@ -1,0 +1,305 @@
+"""The checks that a proposal passes when it is approved, and again when it is applied.
+
+Each check looks at a `Situation`, read under the lock of its strategy, and answers with a sentence,
+whether it passed or not. Pure: what is done about a failure is up to the service (store.governance).
+A further rule of the gate is one more function in `APPROVE` and `APPLY`.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, TypeAlias
+
+from meta_pipeline.canonical import ABSENT, JsonValue, Level, level_key
+from meta_pipeline.errors import (
+    Blocked,
+    Conflict,
+    ContentTampered,
+    DigestMismatch,
+    FourEyes,
+    InputError,
+    Lapsed,
+    MetaPipelineError,
+    NotAnApprover,
+    NotPermitted,
+    StaleBase,
+)
+from meta_pipeline.proposals.configs import level_at
+from meta_pipeline.proposals.diff import show
+from meta_pipeline.proposals.digests import tampering
+from meta_pipeline.proposals.draft import Approval, ProposalRecord
+from meta_pipeline.proposals.identity import is_machine, name_key
+from meta_pipeline.proposals.knobs import Knob
+from meta_pipeline.proposals.states import Status
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """One check of one proposal, with its result in a sentence.
+
+    Parameters
+    ----------
+    error
+        What a failure is raised as; None if it passed.
+    becomes
+        The status that the proposal takes when this check fails; None: it stays as it is.
+    """
+
+    name: str
+    passed: bool
+    text: str
+    error: type[MetaPipelineError] | None = None
+    becomes: Status | None = None
+
+    def to_json(self) -> dict[str, JsonValue]:
+        """Return the check as a JSON object."""
+        return {
+            "name": self.name,
+            "passed": self.passed,
+            "text": self.text,
+            "code": None if self.error is None else self.error.code,
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rival:
+    """Another open proposal whose change touches the same target."""
+
+    proposal_id: str
+    path: str
+    status: Status
+    proposed: Level
+
+
+@dataclass(frozen=True, kw_only=True)
+class Situation:
+    """All that the checks look at, read in one transaction.
+
+    Parameters
+    ----------
+    live_version, live
+        The strategy's live configuration; None if it has none.
+    moved_by
+        What moved the configuration since the proposal's base, in words; empty if nothing did.
+    approver
+        Who decides (approve) or has decided (apply); None if nobody has.
+    approver_active
+        Whether that person is an active approver now.
+    approval
+        The approval on record, for apply.
+    rivals
+        Other open proposals on the same target, nested paths included.
+    """
+
+    record: ProposalRecord
+    now: datetime
+    live_version: int | None
+    live: Mapping[str, JsonValue] | None
+    knobs: Mapping[str, Knob]
+    moved_by: str = ""
+    approver: str | None = None
+    approver_active: bool = False
+    approval: Approval | None = None
+    rivals: tuple[Rival, ...] = ()
+
+    @property
+    def knob(self) -> Knob | None:
+        """The declaration of the target, if there still is one."""
+        return self.knobs.get(self.record.draft.target_component)
+
+
+Checker: TypeAlias = Callable[[Situation], Check]
+
+
+def content(s: Situation) -> Check:
+    """Whether the stored proposal still is what was hashed."""
+    found = tampering(s.record)
+    if found is None:
+        return _passed("content", f"the stored text has the digest {s.record.body_digest[:12]}...")
+    return Check(
+        name="content",
+        passed=False,
+        error=ContentTampered,
+        text=f"proposal {s.record.proposal_id} was changed in the database: {found}; "
+        "withdraw it, look for who changed it, and propose anew",
+    )
+
+
+def undecided_in_time(s: Situation) -> Check:
+    """Whether the proposal has not lapsed before it was decided."""
+    if s.now < s.record.expires_at:
+        return _passed("lifetime", f"may be decided until {_time(s.record.expires_at)}")
+    return Check(
+        name="lifetime",
+        passed=False,
+        error=Lapsed,
+        becomes=Status.EXPIRED,
+        text=f"proposal {s.record.proposal_id} lapsed on {_time(s.record.expires_at)}, undecided; propose it anew",
+    )
+
+
+def approved_content(s: Situation) -> Check:
+    """Whether there is an approval, and it names exactly the stored content."""
+    record = s.record
+    if s.approval is None:
+        text = f"no approval of proposal {record.proposal_id} is on record; approve it through the gate"
+        return Check(name="approval", passed=False, error=NotPermitted, text=text)
+    if s.approval.body_digest != record.body_digest:
+        text = (
+            f"the approval of proposal {record.proposal_id} by {s.approval.approver} names the content "
+            f"{s.approval.body_digest[:12]}..., but the content is {record.body_digest[:12]}...; have it approved anew"
+        )
+        return Check(name="approval", passed=False, error=DigestMismatch, text=text)
+    return _passed("approval", f"approved by {s.approval.approver} on {_time(s.approval.decided_at)}")
+
+
+def approval_in_time(s: Situation) -> Check:
+    """Whether the approval still holds."""
+    ends = s.record.approval_expires_at if s.approval is None else s.approval.expires_at
+    if ends is not None and s.now < ends:
+        return _passed("approval lifetime", f"the approval holds until {_time(ends)}")
+    lapsed = "never held" if ends is None else f"lapsed on {_time(ends)}"
+    return Check(
+        name="approval lifetime",
+        passed=False,
+        error=Lapsed,
+        becomes=None if ends is None else Status.EXPIRED,
+        text=f"the approval of proposal {s.record.proposal_id} {lapsed}; propose it anew and have it approved",
+    )
+
+
+def second_person(s: Situation) -> Check:
+    """Whether the approver is a person on the list, and had no hand in the proposal."""
+    who, record = s.approver, s.record
+    if who is None:
+        return _four_eyes(NotPermitted, f"nobody has approved proposal {record.proposal_id}; approve it first")
+    if is_machine(who):
+        text = f"{who!r} is a name reserved for machines, and a machine is never the human eye; decide as a person"
+        return _four_eyes(NotPermitted, text)
+    if not s.approver_active:
+        text = f"{who!r} is not on the list of approvers; add the name with: meta-pipeline approvers add {who!r}"
+        return _four_eyes(NotAnApprover, text)
+    key = name_key(who)
+    if key == name_key(record.draft.author):
+        text = f"{who!r} is the author of proposal {record.proposal_id}; somebody else has to approve it"
+        return _four_eyes(FourEyes, text)
+    if key in record.editor_keys:
+        text = f"{who!r} edited proposal {record.proposal_id}; somebody who had no hand in it has to approve it"
+        return _four_eyes(FourEyes, text)
+    return _passed("four eyes", f"{who} is an approver, and not {record.draft.author}, who proposed it")
+
+
+def base(s: Situation) -> Check:
+    """Whether the configuration still is the one the proposal was made against."""
+    wanted = s.record.draft.base_version
+    if s.live_version == wanted and s.live is not None:
+        return _passed("base", f"the live configuration is version {wanted}, as when it was proposed")
+    moved = f" ({s.moved_by})" if s.moved_by else ""
+    text = (
+        f"proposal {s.record.proposal_id} was made against version {wanted} of {s.record.draft.strategy_id}, "
+        f"but live is {'no version' if s.live_version is None else f'version {s.live_version}'}{moved}; "
+        "have it proposed anew against what is live"
+    )
+    return Check(name="base", passed=False, error=StaleBase, becomes=Status.STALE, text=text)
+
+
+def target(s: Situation) -> Check:
+    """Whether the key still is what the proposal says it is; one that was absent must still be absent."""
+    draft = s.record.draft
+    path = draft.target_component
+    try:
+        live = level_at(s.live or {}, path)
+    except InputError as error:
+        return Check(name="target", passed=False, error=Blocked, text=str(error))
+    if level_key(live) == level_key(draft.current):
+        return _passed("target", f"{path} is {show(live)}, as the proposal says")
+    if draft.current is ABSENT:
+        text = f"{path} was absent when proposal {s.record.proposal_id} was made, but is {show(live)} now; "
+    else:
+        text = (
+            f"{path} is {show(live)} now, but proposal {s.record.proposal_id} changes it from {show(draft.current)}; "
+        )
+    text += "have it proposed anew against what is live"
+    return Check(name="target", passed=False, error=StaleBase, becomes=Status.STALE, text=text)
+
+
+def knob_allows(s: Situation) -> Check:
+    """Whether the target is a declared knob whose type, bounds, choices and step allow the change."""
+    draft = s.record.draft
+    if s.knob is None:
+        text = (
+            f"{draft.target_component} is not a declared knob of {draft.strategy_id}; "
+            f"declared are: {', '.join(sorted(s.knobs)) or 'none'}"
+        )
+        return Check(name="knob", passed=False, error=Blocked, text=text)
+    objection = s.knob.objection_to_change(draft.current, draft.proposed)
+    if objection is not None:
+        return Check(name="knob", passed=False, error=Blocked, text=objection)
+    return _passed("knob", f"{show(draft.proposed)} is within what {s.knob.path} is declared to allow")
+
+
+def risk_as_stated(s: Situation) -> Check:
+    """Whether the change does to risk what the proposal says it does."""
+    draft = s.record.draft
+    now = "unknown" if s.knob is None else s.knob.risk_change(draft.current, draft.proposed)
+    if now == draft.risk_change:
+        return _passed("risk", f"effect on risk as stated: {now}")
+    text = (
+        f"proposal {s.record.proposal_id} states the effect on risk as {draft.risk_change!r}, but by the present "
+        f"declaration of {draft.target_component} it is {now!r}; propose it anew"
+    )
+    return Check(name="risk", passed=False, error=Blocked, text=text)
+
+
+def no_approved_rival(s: Situation) -> Check:
+    """Whether no other proposal on the same target is approved."""
+    approved = [rival for rival in s.rivals if rival.status is Status.APPROVED]
+    if approved:
+        rival = approved[0]
+        text = (
+            f"proposal {rival.proposal_id} ({rival.path} -> {show(rival.proposed)}) is approved for the same target; "
+            "apply or reject that one first"
+        )
+        return Check(name="conflicts", passed=False, error=Conflict, text=text)
+    if s.rivals:
+        names = ", ".join(f"{rival.proposal_id} ({rival.path} -> {show(rival.proposed)})" for rival in s.rivals)
+        return _passed("conflicts", f"competes with {names}; whichever is applied first supersedes the others")
+    return _passed("conflicts", "no other open proposal on the same target")
+
+
+SAVE: Final[tuple[Checker, ...]] = (base, target, knob_allows, risk_as_stated)
+"""What a proposal has to pass to be stored at all."""
+
+APPROVE: Final[tuple[Checker, ...]] = (content, second_person, undecided_in_time, *SAVE, no_approved_rival)
+APPLY: Final[tuple[Checker, ...]] = (
+    *(content, approved_content, approval_in_time, second_person),
+    *(*SAVE, no_approved_rival),
+)
+
+
+def run_checks(checkers: tuple[Checker, ...], situation: Situation) -> tuple[Check, ...]:
+    """Run all checks, in their order. Nothing is left out after a failure, so that a person sees all of it."""
+    return tuple(checker(situation) for checker in checkers)
+
+
+def first_failure(checks: tuple[Check, ...]) -> Check | None:
+    """Return the first check that failed, or None."""
+    return next((check for check in checks if not check.passed), None)
+
+
+def error_of(check: Check) -> MetaPipelineError:
+    """Return the error that a failed check is raised as."""
+    assert check.error is not None
+    return check.error(check.text)
+
+
+def _passed(name: str, text: str) -> Check:
+    return Check(name=name, passed=True, text=text)
+
+
+def _four_eyes(error: type[MetaPipelineError], text: str) -> Check:
+    return Check(name="four eyes", passed=False, error=error, text=text)
+
+
+def _time(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%d %H:%M:%S %Z")
