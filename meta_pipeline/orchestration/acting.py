@@ -47,6 +47,8 @@ def acting_person(run: DagsterRun, claimed: str) -> str:
         )
     name = clean_name(claimed)
     forwarded = run.tags.get(FORWARDED_USER)
+    if forwarded == "":
+        raise NotPermitted(f"the tag {FORWARDED_USER} is written by the proxy, not by hand; launch without it")
     if forwarded is not None and name_key(forwarded) != name_key(name):
         raise NotPermitted(f"the form names {name!r}, but {forwarded!r} is signed in; act under your own name")
     return name

@@ -148,12 +148,14 @@ def decide(
         why = f"{_count(pending)} wait for {in_flight}" if pending else f"nothing is pending; {in_flight}"
         return Decision(why=why, attempts=attempts, given_up=given_up)
     if not due:
-        return Decision(why=_why_not(alive, pending, debounce, now, given_up), attempts=attempts, given_up=given_up)
+        why = _why_not(alive, debounce, now) if alive or not given_up else ""
+        return Decision(why=_with_given_up(why, given_up), attempts=attempts, given_up=given_up)
     counted = {p.strategy_id: (p.digest, attempts.of(p) + 1) for p in due}
     attempt = max(count for _, count in counted.values())
     key = digest([[p.strategy_id, p.digest, counted[p.strategy_id][1]] for p in due])
+    why = f"{_count(due)}: " + "; ".join(f"{p.strategy_id} {_due(p, debounce, now)}" for p in due)
     return Decision(
-        why=f"{_count(due)}: " + "; ".join(f"{p.strategy_id} {_due(p, debounce, now)}" for p in due),
+        why=_with_given_up(why, given_up),
         strategies=tuple(p.strategy_id for p in due),
         run_key=f"{key}:{attempt}:{attempts.epoch}",
         attempts=replace(attempts, tried={**attempts.tried, **counted}),
@@ -164,33 +166,29 @@ def decide(
 def _due(pending: PendingStrategy, debounce: Debounce, now: datetime) -> str | None:
     if pending.closed:
         return "has a closed campaign" if pending.n_runs else "has evidence without proposals"
-    # A clock that was set back must not make runs wait until it has caught up.
-    quiet = now - pending.newest
-    if quiet >= debounce.quiet or quiet < -debounce.quiet:
+    if now - pending.newest >= debounce.quiet:
         return f"has been quiet for {_seconds(debounce.quiet)}"
     if now - pending.oldest >= debounce.longest:
         return f"has a run that waited {_seconds(debounce.longest)}"
     return None
 
 
-def _why_not(
-    alive: Sequence[PendingStrategy],
-    pending: Sequence[PendingStrategy],
-    debounce: Debounce,
-    now: datetime,
-    given_up: Sequence[str],
-) -> str:
-    if not pending:
-        return "every run is in the evidence; nothing is pending"
+def _why_not(alive: Sequence[PendingStrategy], debounce: Debounce, now: datetime) -> str:
     if not alive:
-        names = ", ".join(given_up)
-        return (
-            f"gave up on {names} after {MAX_ATTEMPTS} refreshes that left the same runs pending; mend the cause that "
-            "the failed runs name, then reset this sensor's cursor, or materialise the assets by hand"
-        )
+        return "every run is in the evidence; nothing is pending"
     next_due = min(min(p.newest + debounce.quiet, p.oldest + debounce.longest) for p in alive)
-    open_names = ", ".join(p.strategy_id for p in alive)
-    return f"{_count(alive)} wait for more of {open_names}; due in {_seconds(next_due - now)} unless more come in"
+    names = ", ".join(p.strategy_id for p in alive)
+    return f"{_count(alive)} wait for more of {names}; due in {_seconds(next_due - now)} unless more come in"
+
+
+def _with_given_up(why: str, given_up: Sequence[str]) -> str:
+    if not given_up:
+        return why
+    tired = (
+        f"gave up on {', '.join(given_up)} after {MAX_ATTEMPTS} refreshes that left the same runs pending; mend the "
+        "cause that those runs name, then reset this sensor's cursor, or materialise the assets by hand"
+    )
+    return f"{why}. Besides, {tired}" if why else tired
 
 
 def _count(pending: Sequence[PendingStrategy]) -> str:

@@ -13,10 +13,11 @@ from typing import Annotated, Any, Final, Literal, Self
 from urllib.parse import quote
 
 import dagster as dg
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from meta_pipeline.canonical import canonical_json
 from meta_pipeline.errors import InputError
+from meta_pipeline.proposals.identity import MAX_REASON, check_text, clean_name, clean_reason
 from meta_pipeline.report.text import visible
 
 GATE_JOB: Final = "approve_proposals"
@@ -47,9 +48,6 @@ FORM: Final = {
 }
 """The fields of the gate, as Dagster shows and checks them. Every one is required."""
 
-Name = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"\S")]
-
-
 class DecisionLine(BaseModel):
     """A verdict on one proposal."""
 
@@ -58,12 +56,14 @@ class DecisionLine(BaseModel):
     proposal_id: Annotated[str, StringConstraints(min_length=1, max_length=64)]
     digest: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
     decision: Literal["approve", "reject"]
-    reason: Annotated[str, StringConstraints(max_length=2000)]
+    reason: str
 
     @model_validator(mode="after")
     def _a_rejection_says_why(self) -> Self:
-        if self.decision == "reject" and not self.reason.strip():
-            raise ValueError(f"proposal {self.proposal_id} is rejected without a reason; say why")
+        if self.decision == "reject":
+            clean_reason(self.reason, what=f"rejecting proposal {self.proposal_id}")
+        else:
+            check_text(self.reason, what="the reason", longest=MAX_REASON)
         return self
 
 
@@ -72,7 +72,7 @@ class DecisionForm(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    approver: Name
+    approver: Annotated[str, AfterValidator(clean_name)]
     decisions: Annotated[list[DecisionLine], Field(min_length=1)]
 
     @model_validator(mode="after")
