@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from meta_pipeline import __version__
 from meta_pipeline.backtests.run import BacktestRun
-from meta_pipeline.canonical import digest
+from meta_pipeline.canonical import JsonValue, digest
 from meta_pipeline.errors import InputError
 from meta_pipeline.lab.backtest import backtest
 from meta_pipeline.lab.design import mixed_design
@@ -99,7 +99,15 @@ def _campaign_name(
     strategy: LabStrategy, n_configs: int, seed: int, start: date | None, end: date, markets: Sequence[str]
 ) -> str:
     # The live configuration is part of the design: after a change of it the same call is another campaign.
-    parts = [strategy.strategy_id, strategy.live_config, n_configs, seed, str(start), str(end), list(markets)]
+    parts: list[JsonValue] = [
+        strategy.strategy_id,
+        strategy.live_config,
+        n_configs,
+        seed,
+        str(start),
+        str(end),
+        list(markets),
+    ]
     return f"lab-{end:%Y%m%d}-n{n_configs}-s{seed}-{digest(parts)[:8]}"
 
 
