@@ -306,8 +306,10 @@ diagnostics_reports: Final = Table(
     _required("evidence_digest", _DIGEST),
     _required("body", JSONB),
     _created_at(),
-    Index("idx_diagnostics_reports_strategy", "strategy_id", text("created_at DESC")),
+    _created_at("seen_at"),
+    Index("idx_diagnostics_reports_strategy", "strategy_id", text("seen_at DESC")),
     _an_object("body"),
+    _check("created_at <= seen_at"),
 )
 
 candidates: Final = Table(
@@ -323,10 +325,12 @@ candidates: Final = Table(
     Column("suppressed_by", String(48)),
     _required("body", JSONB),
     _created_at(),
-    Index("idx_candidates_strategy", "strategy_id", text("created_at DESC")),
+    _created_at("seen_at"),
+    Index("idx_candidates_strategy", "strategy_id", text("seen_at DESC")),
     Index("idx_candidates_evidence", "evidence_digest"),
     _check(_GRADE),
     _an_object("body"),
+    _check("created_at <= seen_at"),
 )
 
 meta_config_proposals: Final = Table(

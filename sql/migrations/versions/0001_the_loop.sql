@@ -177,11 +177,14 @@ CREATE TABLE diagnostics_reports (
     strategy_id varchar(64) NOT NULL REFERENCES strategies,
     evidence_digest char(64) NOT NULL,
     body jsonb NOT NULL CHECK (jsonb_typeof(body) = 'object'),
-    created_at timestamptz NOT NULL DEFAULT now()
+    created_at timestamptz NOT NULL DEFAULT now(),
+    seen_at timestamptz NOT NULL DEFAULT now(),
+    CHECK (created_at <= seen_at)
 );
-CREATE INDEX idx_diagnostics_reports_strategy ON diagnostics_reports (strategy_id, created_at DESC);
+CREATE INDEX idx_diagnostics_reports_strategy ON diagnostics_reports (strategy_id, seen_at DESC);
 
--- Every candidate the engine looked at. suppressed_by names the rule that stopped it; null: it became a proposal.
+-- Every candidate the engine looked at. seen_at: when it was last found; evidence that returns (a change was
+-- reverted) makes its candidates the latest ones again. suppressed_by names the rule that stopped it; null: it became a proposal.
 CREATE TABLE candidates (
     candidate_id char(64) PRIMARY KEY,
     strategy_id varchar(64) NOT NULL REFERENCES strategies,
@@ -192,9 +195,11 @@ CREATE TABLE candidates (
     grade char(1) NOT NULL CHECK (grade IN ('A', 'B', 'C', 'D')),
     suppressed_by varchar(48),
     body jsonb NOT NULL CHECK (jsonb_typeof(body) = 'object'),
-    created_at timestamptz NOT NULL DEFAULT now()
+    created_at timestamptz NOT NULL DEFAULT now(),
+    seen_at timestamptz NOT NULL DEFAULT now(),
+    CHECK (created_at <= seen_at)
 );
-CREATE INDEX idx_candidates_strategy ON candidates (strategy_id, created_at DESC);
+CREATE INDEX idx_candidates_strategy ON candidates (strategy_id, seen_at DESC);
 CREATE INDEX idx_candidates_evidence ON candidates (evidence_digest);
 
 -- current_value and proposed_value: SQL NULL means the key is absent, JSON null is the value null.
