@@ -40,7 +40,7 @@ def matched_pairs(strategy: lab.LabStrategy, knob: Knob) -> Iterator[Pair]:
             others = canonical_json({path: level for path, level in config.items() if path != knob.path})
             groups[others].append((config[knob.path], returns))
         for group in groups.values():
-            levels = sorted(group, key=lambda run: float(run[0]))
+            levels = sorted(group, key=lambda run: (knob.choices or ()).index(run[0]))
             for (low, low_returns), (high, high_returns) in pairwise(levels):
                 yield low, low_returns, high, high_returns
 
