@@ -30,7 +30,7 @@ from meta_pipeline.proposals.digests import tampering
 from meta_pipeline.proposals.draft import Approval, ProposalRecord
 from meta_pipeline.proposals.identity import is_machine, name_key
 from meta_pipeline.proposals.knobs import Knob
-from meta_pipeline.proposals.states import Status
+from meta_pipeline.proposals.states import Status, require_transition
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,6 +111,15 @@ class Situation:
 Checker: TypeAlias = Callable[[Situation], Check]
 
 
+def status_allows_apply(s: Situation) -> Check:
+    """Whether the proposal waits to be applied."""
+    try:
+        require_transition(s.record.proposal_id, s.record.status, Status.APPLIED, reason=s.record.status_reason)
+    except Conflict as error:
+        return Check(name="status", passed=False, error=type(error), text=str(error))
+    return _passed("status", f"the proposal is {s.record.status}")
+
+
 def content(s: Situation) -> Check:
     """Whether the stored proposal still is what was hashed."""
     found = tampering(s.record)
@@ -168,25 +177,32 @@ def approval_in_time(s: Situation) -> Check:
     )
 
 
-def second_person(s: Situation) -> Check:
-    """Whether the approver is a person on the list, and had no hand in the proposal."""
-    who, record = s.approver, s.record
+def person_on_the_list(s: Situation) -> Check:
+    """Whether the one who decides is a person, and on the list of approvers."""
+    who = s.approver
     if who is None:
-        return _four_eyes(NotPermitted, f"nobody has approved proposal {record.proposal_id}; approve it first")
+        text = f"nobody has decided on proposal {s.record.proposal_id}; approve it first"
+        return Check(name="approver", passed=False, error=NotPermitted, text=text)
     if is_machine(who):
         text = f"{who!r} is a name reserved for machines, and a machine is never the human eye; decide as a person"
-        return _four_eyes(NotPermitted, text)
+        return Check(name="approver", passed=False, error=NotPermitted, text=text)
     if not s.approver_active:
-        text = f"{who!r} is not on the list of approvers; add the name with: meta-pipeline approvers add {who!r}"
-        return _four_eyes(NotAnApprover, text)
-    key = name_key(who)
+        text = f"{who!r} is not on the list of approvers; a name is added with: meta-pipeline approvers add NAME"
+        return Check(name="approver", passed=False, error=NotAnApprover, text=text)
+    return _passed("approver", f"{who} is on the list of approvers")
+
+
+def second_person(s: Situation) -> Check:
+    """Whether the one who approves had no hand in the proposal."""
+    who, record = s.approver, s.record
+    key = None if who is None else name_key(who)
     if key == name_key(record.draft.author):
         text = f"{who!r} is the author of proposal {record.proposal_id}; somebody else has to approve it"
-        return _four_eyes(FourEyes, text)
+        return Check(name="four eyes", passed=False, error=FourEyes, text=text)
     if key in record.editor_keys:
         text = f"{who!r} edited proposal {record.proposal_id}; somebody who had no hand in it has to approve it"
-        return _four_eyes(FourEyes, text)
-    return _passed("four eyes", f"{who} is an approver, and not {record.draft.author}, who proposed it")
+        return Check(name="four eyes", passed=False, error=FourEyes, text=text)
+    return _passed("four eyes", f"proposed by {record.draft.author}, and by nobody who approves")
 
 
 def base(s: Situation) -> Check:
@@ -270,9 +286,13 @@ def no_approved_rival(s: Situation) -> Check:
 SAVE: Final[tuple[Checker, ...]] = (base, target, knob_allows, risk_as_stated)
 """What a proposal has to pass to be stored at all."""
 
-APPROVE: Final[tuple[Checker, ...]] = (content, second_person, undecided_in_time, *SAVE, no_approved_rival)
+APPROVE: Final[tuple[Checker, ...]] = (
+    *(content, person_on_the_list, second_person),
+    *(undecided_in_time, *SAVE, no_approved_rival),
+)
+REJECT: Final[tuple[Checker, ...]] = (person_on_the_list,)
 APPLY: Final[tuple[Checker, ...]] = (
-    *(content, approved_content, approval_in_time, second_person),
+    *(status_allows_apply, content, approved_content, approval_in_time, person_on_the_list, second_person),
     *(*SAVE, no_approved_rival),
 )
 
@@ -295,10 +315,6 @@ def error_of(check: Check) -> MetaPipelineError:
 
 def _passed(name: str, text: str) -> Check:
     return Check(name=name, passed=True, text=text)
-
-
-def _four_eyes(error: type[MetaPipelineError], text: str) -> Check:
-    return Check(name="four eyes", passed=False, error=error, text=text)
 
 
 def _time(moment: datetime) -> str:

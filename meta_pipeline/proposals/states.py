@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Final
 
-from meta_pipeline.errors import IllegalTransition
+from meta_pipeline.errors import Conflict, IllegalTransition, Lapsed, StaleBase
 
 
 class Status(StrEnum):
@@ -45,8 +45,13 @@ SOURCES: Final[Mapping[Status, tuple[Status, ...]]] = {
 }
 """Status -> the statuses it may be reached from. The guarded UPDATE of a transition names exactly these."""
 
-REPEATABLE: Final = frozenset({Status.EXPIRED, Status.STALE, Status.SUPERSEDED, Status.WITHDRAWN, Status.REJECTED})
-"""Ends after which the same change on the same evidence may be proposed once more (rejections: when they lapse)."""
+REPEATABLE: Final = frozenset(
+    {Status.EXPIRED, Status.STALE, Status.SUPERSEDED, Status.WITHDRAWN, Status.REJECTED, Status.REVERTED}
+)
+"""Ends after which the same change on the same evidence may be proposed once more (a rejected or reverted one:
+when the time is over for which that suppresses it)."""
+
+_ERRORS: Final[Mapping[Status, type[Conflict]]] = {Status.STALE: StaleBase, Status.EXPIRED: Lapsed}
 
 _WAY_OUT: Final[Mapping[Status, str]] = {
     Status.PENDING: "approve it first",
@@ -74,12 +79,14 @@ def require_transition(proposal_id: str, present: Status, target: Status, *, rea
     ------
     IllegalTransition
         Naming the present status, the statuses it would have to be in, and the way out.
+    StaleBase, Lapsed
+        The same, when the present status is STALE or EXPIRED.
     """
     if present in SOURCES[target]:
         return
     needed = " or ".join(SOURCES[target]) or "none"
     because = f" ({reason})" if reason else ""
-    raise IllegalTransition(
+    raise _ERRORS.get(present, IllegalTransition)(
         f"proposal {proposal_id} is {present}{because} and cannot become {target}, which needs {needed}; "
         f"{_WAY_OUT[present]}"
     )

@@ -1,0 +1,184 @@
+"""The audit log: append-only and hash-chained, written in the transaction of what it records.
+
+Entry n holds the hash of entry n - 1, so that no entry can be changed, inserted or taken out of the middle
+without a break that `verify` finds. What a chain alone does not prove: that its tail was not cut off, and
+that nobody with the database owner's rights wrote it anew from some entry on. That takes a copy of the head
+outside the database.
+
+Appending takes one lock for the whole log and keeps it until the transaction ends: it is the last lock that
+a transaction takes, after those of strategies and proposals.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import Connection, func, insert, select
+
+from meta_pipeline.canonical import JsonValue, canonical_json
+from meta_pipeline.errors import AuditBroken
+from meta_pipeline.proposals.digests import instant
+from meta_pipeline.proposals.identity import clean_name, kind_of
+from meta_pipeline.store.schema import audit_log
+
+GENESIS: Final = "0" * 64
+"""What the first entry names as the hash before it."""
+
+_CHAIN_LOCK: Final = 6_504_801_271_023_571_001
+"""Key of the advisory lock that appends take: a number of this project, with no further meaning."""
+
+_STREAM_ROWS: Final = 2_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Event:
+    """Something that happened: what was done to what, and the facts of it."""
+
+    action: str
+    subject_type: str
+    subject_id: str
+    payload: Mapping[str, JsonValue]
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuditEntry:
+    """One entry as stored. `payload` is canonical JSON, the very text that was hashed."""
+
+    seq: int
+    prev_hash: str
+    hash: str
+    at: datetime
+    actor: str
+    actor_kind: str
+    action: str
+    subject_type: str
+    subject_id: str
+    payload: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verified:
+    """The result of a verification: how many entries hold together, and the head of the chain."""
+
+    entries: int
+    head_hash: str
+
+
+def append(connection: Connection, event: Event, *, actor: str, at: datetime) -> None:
+    """Append one entry; see `append_all`."""
+    append_all(connection, [event], actor=actor, at=at)
+
+
+def append_all(connection: Connection, events: Sequence[Event], *, actor: str, at: datetime) -> None:
+    """Append entries to the chain, in the caller's transaction.
+
+    Two transactions append one after the other, never at once. Needs READ COMMITTED, PostgreSQL's default:
+    under a stricter level an append that had to wait would see an old head, and be refused by the unique
+    key on `prev_hash`.
+
+    Parameters
+    ----------
+    actor
+        Who did it; names reserved for machines are recorded as such.
+    at
+        When, UTC-aware.
+    """
+    if not events:
+        return
+    connection.execute(select(func.pg_advisory_xact_lock(_CHAIN_LOCK)))
+    head = connection.execute(
+        select(audit_log.c.seq, audit_log.c.hash).order_by(audit_log.c.seq.desc()).limit(1)
+    ).one_or_none()
+    seq, prev_hash = (0, GENESIS) if head is None else (head.seq, head.hash)
+    who, kind = clean_name(actor), kind_of(actor)
+    rows: list[dict[str, Any]] = []
+    for event in events:
+        seq += 1
+        row = {
+            "seq": seq,
+            "prev_hash": prev_hash,
+            "at": at,
+            "actor": who,
+            "actor_kind": kind,
+            "action": event.action,
+            "subject_type": event.subject_type,
+            "subject_id": event.subject_id,
+            "payload": canonical_json(dict(event.payload)),
+        }
+        prev_hash = _hash(row)
+        rows.append({**row, "hash": prev_hash})
+    connection.execute(insert(audit_log), rows)
+
+
+def verify(connection: Connection) -> Verified:
+    """Walk the whole chain, in constant memory.
+
+    Raises
+    ------
+    AuditBroken
+        At the first entry that is missing, was changed, or does not follow the one before it.
+    """
+    expected, prev_hash = 1, GENESIS
+    statement = select(audit_log).order_by(audit_log.c.seq)
+    for row in connection.execute(statement, execution_options={"yield_per": _STREAM_ROWS}):
+        if row.seq != expected:
+            raise AuditBroken(
+                f"the audit log breaks at entry {expected}: it is missing, the next one is {row.seq}; "
+                "compare with a backup, and do not trust what was recorded since"
+            )
+        if row.prev_hash != prev_hash:
+            raise AuditBroken(
+                f"the audit log breaks at entry {row.seq} ({row.action} of {row.subject_id}): it does not follow entry "
+                f"{row.seq - 1}; compare with a backup, and do not trust what was recorded since"
+            )
+        if _hash(row._asdict()) != row.hash:
+            raise AuditBroken(
+                f"the audit log breaks at entry {row.seq} ({row.action} of {row.subject_id}): its content was changed "
+                "after it was written; compare with a backup, and do not trust what was recorded since"
+            )
+        expected, prev_hash = expected + 1, row.hash
+    return Verified(entries=expected - 1, head_hash=prev_hash)
+
+
+def entries(
+    connection: Connection,
+    *,
+    subject_id: str | None = None,
+    action: str | None = None,
+    actor: str | None = None,
+    limit: int = 50,
+) -> list[AuditEntry]:
+    """Return the newest entries first.
+
+    Parameters
+    ----------
+    subject_id, action, actor
+        Only entries about this, of this kind ("proposal" matches "proposal.approve"), by this actor.
+    """
+    statement = select(audit_log).order_by(audit_log.c.seq.desc()).limit(limit)
+    if subject_id is not None:
+        statement = statement.where(audit_log.c.subject_id == subject_id)
+    if action is not None:
+        statement = statement.where(
+            (audit_log.c.action == action) | audit_log.c.action.startswith(f"{action}.", autoescape=True)
+        )
+    if actor is not None:
+        statement = statement.where(audit_log.c.actor == actor)
+    return [AuditEntry(**row._asdict()) for row in connection.execute(statement)]
+
+
+def _hash(row: Mapping[str, Any]) -> str:
+    hashed = {
+        "seq": row["seq"],
+        "prev_hash": row["prev_hash"],
+        "at": instant(row["at"]),
+        "actor": row["actor"],
+        "actor_kind": row["actor_kind"],
+        "action": row["action"],
+        "subject_type": row["subject_type"],
+        "subject_id": row["subject_id"],
+        "payload": row["payload"],
+    }
+    return hashlib.sha256(canonical_json(hashed).encode("utf-8")).hexdigest()
