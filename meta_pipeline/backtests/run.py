@@ -1,4 +1,8 @@
-"""One backtest run, as a backtester hands it in."""
+"""One backtest run, as a backtester hands it in.
+
+Values are taken as they come: what is wrong with them is said by the quality gate, not by an
+exception, so that one bad run never stops the rest.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -60,6 +64,10 @@ class BacktestRun:
         run twice is the same id.
     config_version
         The strategy's live config version this run replays, if it does.
+    source
+        Where the run came from (file and line), for people; not part of its content.
+    defects
+        What an importer could not read of the run, as sentences. A run with defects is quarantined.
     """
 
     strategy_id: str
@@ -79,3 +87,4 @@ class BacktestRun:
     run_id: str | None = None
     config_version: int | None = None
     source: str = ""
+    defects: Sequence[str] = ()
