@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import Engine, text
 
 from meta_pipeline.store import embedded, migrations
-from meta_pipeline.store.database import Database, embedded_url, engine_of
+from meta_pipeline.store.database import Database, engine_of
 from meta_pipeline.store.embedded import EmbeddedServer
 
 IN_CI = os.environ.get("CI") == "true"
@@ -46,7 +46,7 @@ def postgres_server() -> Iterator[EmbeddedServer]:
 @pytest.fixture(scope="session")
 def administration(postgres_server: EmbeddedServer) -> Iterator[Engine]:
     """An engine outside the tests' databases, to create and drop them."""
-    engine = engine_of(embedded_url(postgres_server, "postgres")).execution_options(isolation_level="AUTOCOMMIT")
+    engine = engine_of(postgres_server.address("postgres")).execution_options(isolation_level="AUTOCOMMIT")
     yield engine
     engine.dispose()
 
@@ -56,7 +56,7 @@ def template_database(postgres_server: EmbeddedServer, administration: Engine) -
     """The name of a migrated database that tests are copied from."""
     with administration.connect() as connection:
         connection.execute(text(f"CREATE DATABASE {TEMPLATE}"))
-    engine = engine_of(embedded_url(postgres_server, TEMPLATE))
+    engine = engine_of(postgres_server.address(TEMPLATE))
     migrations.migrate(engine)
     engine.dispose()
     return TEMPLATE
@@ -78,7 +78,8 @@ def _fresh(server: EmbeddedServer, administration: Engine, template: str) -> Ite
     name = f"test_{next(_NUMBERS)}"
     with administration.connect() as connection:
         connection.execute(text(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy"))
-    opened = Database(engine=engine_of(embedded_url(server, name)))
+    address = server.address(name)
+    opened = Database(engine=engine_of(address), address=address)
     try:
         yield opened
     finally:

@@ -4,8 +4,6 @@ import contextlib
 import os
 import time
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 _POLL_SECONDS = 0.05
 
@@ -59,19 +57,9 @@ class FileLock:
         self._descriptor = descriptor
         return True
 
-    def release(self) -> None:
+    def close(self) -> None:
         """Let go. Only this process's descriptor is closed: a forked child keeps its hold."""
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is not None:
             with contextlib.suppress(OSError):
                 os.close(descriptor)
-
-    def __enter__(self) -> Self:
-        if self._descriptor is None:
-            self.acquire()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.release()

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from meta_pipeline.errors import DatabaseUnavailable
+from meta_pipeline.store.url import Address
 
 START_SECONDS: Final = 120.0
 """Longest wait for a start; after a crash the server replays its write-ahead log first."""
@@ -68,18 +69,23 @@ class Postmaster:
         name = hashlib.sha256(os.fsencode(self.data)).hexdigest()[:16]
         return Path("/tmp") / f"meta-pipeline-{name}"  # noqa: S108 -- its owner and mode are checked before use
 
-    def connection_options(self, database: str) -> dict[str, str]:
-        """Return the libpq keywords that reach one database of this server."""
-        return {
-            "host": str(self.socket_folder),
-            "port": str(_PORT),
-            "user": SUPERUSER,
-            "dbname": database,
-        }
+    def address(self, database: str) -> Address:
+        """Return where one database of this server is."""
+        host = str(self.socket_folder)
+        return Address(options={"host": host, "port": str(_PORT), "user": SUPERUSER, "dbname": database})
+
+    @property
+    def is_initialised(self) -> bool:
+        """Whether the data folder has been made."""
+        return (self.data / "PG_VERSION").exists()
 
     def answers(self) -> bool:
         """Say whether the server accepts connections."""
-        return self._ping() == "OK"
+        from psycopg import pq
+        from psycopg.conninfo import make_conninfo
+
+        conninfo = make_conninfo(**self.address(SUPERUSER).options, connect_timeout="5")
+        return pq.PGconn.ping(conninfo.encode()) == pq.Ping.OK
 
     def process_id(self) -> int | None:
         """Return the id of the server process over this folder, or None if there is none.
@@ -109,7 +115,9 @@ class Postmaster:
         """
         if self.answers():
             return
-        self._initialise()
+        if not self.is_initialised:
+            self._initialise()
+        self._check_version()
         deadline = time.monotonic() + START_SECONDS
         while not self.answers():
             if time.monotonic() > deadline:
@@ -126,18 +134,13 @@ class Postmaster:
         self._run("pg_ctl", "stop", "-D", str(self.data), "-m", "fast", "-w", "-t", f"{STOP_SECONDS:.0f}")
         return True
 
-    def _ping(self) -> str:
-        from psycopg import pq
-
-        options = self.connection_options(SUPERUSER)
-        conninfo = " ".join(f"{key}='{_quoted(value)}'" for key, value in options.items())
-        return pq.Ping(pq.PGconn.ping(f"{conninfo} connect_timeout=5".encode())).name
-
     def _initialise(self) -> None:
         """Make the cluster beside its place and move it there, so that a killed start leaves no half."""
-        if (self.data / "PG_VERSION").exists():
-            return
-        self.data.parent.mkdir(parents=True, exist_ok=True)
+        if self.data.is_dir() and any(self.data.iterdir()):
+            raise DatabaseUnavailable(
+                f"{self.data} is there but is no PostgreSQL data folder; move it away, or set META_PIPELINE_HOME to "
+                "another folder"
+            )
         for leftover in self.data.parent.glob(f".{self.data.name}-new-*"):
             shutil.rmtree(leftover)
         fresh = Path(tempfile.mkdtemp(prefix=f".{self.data.name}-new-", dir=self.data.parent))
@@ -147,9 +150,16 @@ class Postmaster:
             *("-D", str(fresh), "-U", SUPERUSER, "--auth=trust", "--encoding=UTF8"),
             *("--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"),
         )
-        with contextlib.suppress(FileNotFoundError):
-            self.data.rmdir()  # an empty one; one with files in it is not ours to replace
         fresh.rename(self.data)
+
+    def _check_version(self) -> None:
+        made_by = (self.data / "PG_VERSION").read_text().strip()
+        ours = self._run("postgres", "--version").split()[-1]
+        if made_by != ours.split(".", 1)[0]:
+            raise DatabaseUnavailable(
+                f"{self.data} was made by PostgreSQL {made_by} and this installation brings {ours}; write a backup "
+                "with the installation that made it (`meta-pipeline db backup`), move the folder away, and restore"
+            )
 
     def _launch(self, deadline: float) -> None:
         with contextlib.suppress(FileNotFoundError):
@@ -157,8 +167,8 @@ class Postmaster:
             (self.data / "postmaster.pid").unlink()
         self._hand_over(self.data)
         self._prepare_socket_folder()
-        settings = {**_SERVER_SETTINGS, **self.server_settings, "listen_addresses": "", "port": str(_PORT)}
-        settings["unix_socket_directories"] = f'"{self.socket_folder}"'
+        fixed = {"listen_addresses": "", "port": str(_PORT), "unix_socket_directories": f'"{self.socket_folder}"'}
+        settings = {**_SERVER_SETTINGS, **fixed, **self.server_settings}
         options = " ".join(f"-c {shlex.quote(f'{name}={value}')}" for name, value in settings.items())
         wait = max(1, round(deadline - time.monotonic()))
         try:
@@ -202,7 +212,7 @@ class Postmaster:
             return None
         import pwd
 
-        if (self.data / "PG_VERSION").exists() and self.data.stat().st_uid != 0:
+        if self.is_initialised and self.data.stat().st_uid != 0:
             return pwd.getpwuid(self.data.stat().st_uid)  # `sudo` on a user's folder keeps it the user's
         return _system_account()
 
@@ -284,7 +294,3 @@ def _let_pass_through(path: Path) -> None:
         mode = folder.stat().st_mode
         if not mode & 0o001:
             folder.chmod(mode | 0o001)
-
-
-def _quoted(value: str) -> str:
-    return value.replace("\\", "\\\\").replace("'", "\\'")

@@ -516,3 +516,9 @@ outcomes: Final = Table(
     _check("window_start <= window_end"),
     _check("(realised IS NULL) = (missing_reason IS NOT NULL)"),
 )
+
+APPEND_ONLY: Final = ("approvals", "audit_log", "config_versions")
+"""Tables whose rows triggers keep from being changed, deleted or truncated."""
+
+VIEWS: Final = ("meta_controller_config_proposals", "strategy_configs")
+"""What readers of the predecessors select from."""

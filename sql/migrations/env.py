@@ -2,10 +2,14 @@
 
 from alembic import context
 
-connection = context.config.attributes.get("connection")
-if connection is None:
+attributes = context.config.attributes
+if attributes.get("connection") is None:
     raise RuntimeError("run migrations with `meta-pipeline db migrate`, which opens and locks the database")
 
-context.configure(connection=connection, transactional_ddl=True)
+context.configure(
+    connection=attributes["connection"],
+    version_table=attributes["version_table"],
+    transactional_ddl=True,
+)
 with context.begin_transaction():
     context.run_migrations()
