@@ -48,13 +48,19 @@ FORM: Final = {
 }
 """The fields of the gate, as Dagster shows and checks them. Every one is required."""
 
+def _sha256(text: str) -> str:
+    if len(text) != 64 or not set(text) <= set("0123456789abcdef"):
+        raise ValueError(f"{text!r} is no digest; copy the 64 hexadecimal digits that the proposal shows")
+    return text
+
+
 class DecisionLine(BaseModel):
     """A verdict on one proposal."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     proposal_id: Annotated[str, StringConstraints(min_length=1, max_length=64)]
-    digest: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+    digest: Annotated[str, AfterValidator(_sha256)]
     decision: Literal["approve", "reject"]
     reason: str
 

@@ -68,8 +68,8 @@ class DatabaseResource:
         return self._settings
 
     @property
-    def database(self) -> "Database":
-        """The opened database."""
+    def opened(self) -> "Database":
+        """The opened database, for services that open their own transactions."""
         return _opened(self.settings) if self._database is None else self._database
 
     def now(self) -> datetime:
@@ -79,11 +79,11 @@ class DatabaseResource:
     @contextmanager
     def begin(self) -> "Iterator[Connection]":
         """Open a transaction: committed at the end of the block, rolled back if it raises."""
-        with self.database.begin() as connection:
+        with self.opened.begin() as connection:
             yield connection
 
     @contextmanager
     def connect(self) -> "Iterator[Connection]":
         """Open a connection to read."""
-        with self.database.connect() as connection:
+        with self.opened.connect() as connection:
             yield connection

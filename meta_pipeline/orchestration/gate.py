@@ -1,0 +1,125 @@
+"""The gate: the op job `approve_proposals`, through which a person approves or rejects.
+
+Belongs here: carrying a decision from Dagster to the service that guards it. Does not belong here: the form
+(decision_form), who acts (acting), the rules (store.governance).
+
+It is a job and not an asset: "materialise all", backfills and schedules must never approve anything. Without
+a form it cannot be launched at all.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from meta_pipeline.orchestration.acting import ACTING, person_of
+from meta_pipeline.orchestration.decision_form import FORM, GATE_JOB, DecisionForm, read_form
+from meta_pipeline.orchestration.metadata import commands_value, table_value
+from meta_pipeline.orchestration.resources import DatabaseResource
+
+if TYPE_CHECKING:
+    from meta_pipeline.proposals.decision import DecisionResult
+
+APPROVALS: str = "approvals"
+"""The external asset that stands for decisions in the lineage."""
+
+
+@dg.config_mapping(config_schema=FORM)
+def decision_form(values: dict[str, Any]) -> dict[str, Any]:
+    """Check the form before a run exists; what is refused here leaves no run behind."""
+    read_form(values)
+    return {"ops": {"decide": {"config": values}}}
+
+
+@dg.op(config_schema=FORM, out=dg.Out(dg.Nothing), description="Hand each verdict to the governance service.")
+def decide(context: dg.OpExecutionContext, database: dg.ResourceParam[DatabaseResource]) -> None:
+    """Carry out every decision; fail at the end if any was refused, with the message of each refusal."""
+    form = read_form(context.op_config)
+    results = _hand_over(form, approver=person_of(context, form.approver), run_id=context.run_id, database=database)
+    for result in results:
+        (context.log.error if result.outcome == "refused" else context.log.info)(result.message)
+    metadata = _metadata(results)
+    context.log_event(dg.AssetMaterialization(asset_key=APPROVALS, metadata=metadata))
+    refused = [result for result in results if result.outcome == "refused"]
+    if refused:
+        raise dg.Failure(
+            f"{len(refused)} of {len(results)} decisions were refused: "
+            + "; ".join(f"{result.proposal_id}: {result.message}" for result in refused),
+            metadata=metadata,
+            allow_retries=False,
+        )
+    context.add_output_metadata(metadata)
+
+
+def _hand_over(
+    form: DecisionForm, *, approver: str, run_id: str, database: DatabaseResource
+) -> "list[DecisionResult]":
+    from meta_pipeline.proposals.decision import Decision
+    from meta_pipeline.store import governance
+
+    decisions = [
+        Decision(proposal_id=line.proposal_id, digest=line.digest, verdict=line.decision, reason=line.reason)
+        for line in form.decisions
+    ]
+    return list(
+        governance.decide(
+            database.opened,
+            decisions,
+            approver=approver,
+            channel="gate",
+            channel_ref=run_id,
+            now=database.now(),
+            settings=database.settings,
+        )
+    )
+
+
+def _metadata(results: "list[DecisionResult]") -> dict[str, Any]:
+    from meta_pipeline.report.table import Column, Table
+
+    approved = [result.proposal_id for result in results if result.outcome != "refused" and result.verdict == "approve"]
+    table = Table(
+        title="Decisions",
+        columns=(
+            Column(key="proposal", header="Proposal"),
+            Column(key="verdict", header="Verdict"),
+            Column(key="outcome", header="Outcome"),
+            Column(key="status", header="Status now"),
+            Column(key="message", header="Message"),
+        ),
+        rows=tuple(
+            {
+                "proposal": result.proposal_id,
+                "verdict": result.verdict,
+                "outcome": result.outcome,
+                "status": result.status,
+                "message": " ".join([result.message, *result.notes]),
+            }
+            for result in results
+        ),
+    )
+    counted = {outcome: 0 for outcome in ("approved", "rejected", "already", "refused")}
+    for result in results:
+        counted[result.outcome] += 1
+    metadata: dict[str, Any] = {"decisions": table_value(table), **counted}
+    if approved:
+        # Dagster carries the decision; applying it is another act, by whoever may.
+        metadata["next"] = commands_value(
+            *(f"meta-pipeline apply {proposal} --dry-run" for proposal in approved),
+            *(f"meta-pipeline apply {proposal}" for proposal in approved),
+        )
+    return metadata
+
+
+@dg.job(
+    name=GATE_JOB,
+    config=decision_form,
+    executor_def=dg.in_process_executor,
+    tags={ACTING: "gate", "dagster/max_retries": "0"},
+    description=(
+        "The gate. Open it from the link that the asset `proposals` shows: the form is filled in but for your name "
+        "and your verdicts. Approving does not apply anything."
+    ),
+)
+def approve_proposals() -> None:
+    """Approve or reject proposals, each bound to the digest of what was read."""
+    decide()

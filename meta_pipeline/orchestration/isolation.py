@@ -1,0 +1,72 @@
+"""One strategy after the other, so that a bad one stops none of the others.
+
+Belongs here: the loop that every asset has in common, and the check that says who was left behind.
+"""
+
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Final, Generic, TypeVar
+
+import dagster as dg
+
+from meta_pipeline.errors import Unhealthy
+
+T = TypeVar("T")
+
+CHECK_NAME: Final = "every_strategy_went_through"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome(Generic[T]):
+    """What became of each strategy.
+
+    Parameters
+    ----------
+    done
+        Strategy -> what the work returned.
+    failed
+        Strategy -> what went wrong, in a sentence.
+    """
+
+    done: dict[str, T] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
+
+
+def each_strategy(strategies: Sequence[str], work: Callable[[str], T], log: dg.DagsterLogManager) -> Outcome[T]:
+    """Do the work for each strategy; what one raises is written down and does not reach the others.
+
+    Raises
+    ------
+    Unhealthy
+        If the database itself fails: then nothing can be said about any strategy, and the run fails.
+    """
+    outcome: Outcome[T] = Outcome()
+    for strategy in strategies:
+        try:
+            outcome.done[strategy] = work(strategy)
+        except Unhealthy:
+            raise
+        except Exception as error:  # noqa: BLE001, PERF203 -- isolation is the point; the traceback is kept
+            outcome.failed[strategy] = f"{type(error).__name__}: {error}"
+            log.error(f"{strategy} failed and is left as it was:\n{traceback.format_exc()}")
+    return outcome
+
+
+def check_spec(asset: str) -> dg.AssetCheckSpec:
+    """Return the check that fails when a strategy was left behind."""
+    return dg.AssetCheckSpec(CHECK_NAME, asset=asset, description="No strategy failed on the way through this asset.")
+
+
+def check_result(outcome: Outcome[T]) -> dg.AssetCheckResult:
+    """Say who went through and who did not."""
+    return dg.AssetCheckResult(
+        check_name=CHECK_NAME,
+        passed=not outcome.failed,
+        severity=dg.AssetCheckSeverity.ERROR,
+        description=None if not outcome.failed else f"left behind: {', '.join(sorted(outcome.failed))}",
+        metadata={
+            "strategies": len(outcome.done) + len(outcome.failed),
+            "failed": dg.MetadataValue.json(dict(sorted(outcome.failed.items()))),
+        },
+    )

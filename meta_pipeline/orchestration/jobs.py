@@ -1,0 +1,14 @@
+"""The job of the loop: all three assets with their checks."""
+
+import dagster as dg
+
+from meta_pipeline.orchestration.refreshing import NIGHTLY, REFRESH
+
+nightly = dg.define_asset_job(
+    NIGHTLY,
+    selection=dg.AssetSelection.assets("backtest_aggregates", "diagnostics_report", "proposals")
+    | dg.AssetSelection.checks_for_assets("live_config"),
+    executor_def=dg.in_process_executor,
+    tags={REFRESH: "yes"},
+    description="Aggregates, diagnostics and proposals for all that is pending. Started by the sensor, and at night.",
+)
