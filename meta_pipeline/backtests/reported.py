@@ -143,7 +143,8 @@ def stand_alone_defects(reported: ReportedMetrics) -> Iterator[Defect]:
     sharpe = reported.number(SHARPE)
     if sharpe is None:
         why = reported.missing.get(SHARPE, "not reported")
-        yield Defect(ReasonCode.NO_RETURNS, f"there are no returns, and {SHARPE} is missing: {why}")
+        if all(defect.sentence != why for defect in reported.defects):  # else that defect says more
+            yield Defect(ReasonCode.NO_RETURNS, f"there are no returns, and {SHARPE} is missing: {why}")
     elif abs(sharpe) > MAX_SHARPE:
         sentence = (
             f"{SHARPE} is reported as {sharpe:.6g}, beyond {MAX_SHARPE:g} and without returns to recompute it from"
