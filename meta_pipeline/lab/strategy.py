@@ -1,4 +1,4 @@
-"""What a strategy of the lab is: a rule for the direction, typed knobs, and a live configuration."""
+"""What a strategy of the lab is: a declaration, and a rule for the direction."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from meta_pipeline.canonical import ABSENT, JsonValue
 from meta_pipeline.errors import InputError
 from meta_pipeline.lab.indicators import Indicators
-from meta_pipeline.proposals.knobs import Knob
+from meta_pipeline.proposals.strategy import Strategy
 
 Config = Mapping[str, JsonValue]
 Columns = Mapping[str, NDArray[np.float64]]
@@ -17,28 +17,19 @@ DirectionRule = Callable[[Indicators, Columns, int], NDArray[np.float64]]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class LabStrategy:
-    """One strategy of the lab.
+class LabStrategy(Strategy):
+    """One strategy of the lab: a declaration as any user writes it, and the rule that trades it.
+
+    The choices of a knob are the levels that campaigns sample. The live configuration holds conventional values from
+    the literature; it was not chosen by looking at results.
 
     Parameters
     ----------
-    strategy_id, family, description
-        Id as stored, family, and what it does, for people.
-    knobs
-        The declared knobs. The choices of a knob are the levels that campaigns sample.
-    live_config
-        The configuration it runs with before any change: conventional values from the literature, not chosen by
-        looking at results.
     directions
         The rule: (indicators, knob columns of n_configs configs, first day) -> shape (n_days, n_configs), the wish
         at each day's close as a share of the full position, positive for long; zero before the first day.
     """
 
-    strategy_id: str
-    family: str
-    description: str
-    knobs: tuple[Knob, ...]
-    live_config: Config
     directions: DirectionRule
 
     def check(self, config: Config) -> None:

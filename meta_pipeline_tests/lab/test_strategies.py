@@ -24,9 +24,9 @@ Pair = tuple[Any, NDArray[np.float64], Any, NDArray[np.float64]]
 
 
 @cache
-def runs_by_market(strategy: lab.LabStrategy) -> Mapping[str, list[tuple[Config, NDArray[np.float64]]]]:
+def runs_by_market(strategy_id: str) -> Mapping[str, list[tuple[Config, NDArray[np.float64]]]]:
     by_market = defaultdict(list)
-    for run in lab.campaign(strategy, n_configs=250, seed=11):
+    for run in lab.campaign(lab.strategy_named(strategy_id), n_configs=250, seed=11):
         assert run.returns is not None
         by_market[run.market_id].append((run.config, run.returns))
     return by_market
@@ -34,7 +34,7 @@ def runs_by_market(strategy: lab.LabStrategy) -> Mapping[str, list[tuple[Config,
 
 def matched_pairs(strategy: lab.LabStrategy, knob: Knob) -> Iterator[Pair]:
     """Pairs of runs in one market whose configs differ in the knob only, the lower level first."""
-    for runs in runs_by_market(strategy).values():
+    for runs in runs_by_market(strategy.strategy_id).values():
         groups = defaultdict(list)
         for config, returns in runs:
             others = canonical_json({path: level for path, level in config.items() if path != knob.path})
