@@ -19,6 +19,7 @@
     │   ├── DatabaseUnavailable
     │   ├── SchemaMismatch
     │   ├── AuditBroken
+    │   ├── ArtifactBroken
     │   └── ContentTampered
     └── InsufficientData            8
 
@@ -132,6 +133,12 @@ class AuditBroken(Unhealthy):
     """The audit chain does not verify."""
 
     code = "audit_broken"
+
+
+class ArtifactBroken(Unhealthy):
+    """A stored model or report is not what its address says, or cannot be used as what it is."""
+
+    code = "artifact_broken"
 
 
 class ContentTampered(Unhealthy):
