@@ -269,7 +269,8 @@ def test_a_declaration_settles_what_time_stamps_leave_open() -> None:
 
 
 def test_a_run_without_a_strategy_or_campaign_is_refused_by_name() -> None:
-    for changes in ({"strategy_id": "s" * 65}, {"campaign_id": ""}, {"strategy_id": "a\x00"}):
+    addresses: list[dict[str, Any]] = [{"strategy_id": "s" * 65}, {"campaign_id": ""}, {"strategy_id": "a\x00"}]
+    for changes in addresses:
         with pytest.raises(InputError, match=rf"{next(iter(changes))} .* cannot be used.*Nothing was written"):
             judge(a_run(**changes))
 
