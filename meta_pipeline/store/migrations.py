@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 VERSION_TABLE: Final = "meta_pipeline_alembic_version"
 """Not Alembic's default name: Dagster keeps its own revision in `alembic_version`, perhaps in this database."""
 
-_LOCK_KEY: Final = 0x6D657461  # "meta": one migration at a time per database
+LOCK_KEY: Final = 0x6D657461  # "meta"
+"""Advisory lock of whoever changes the schema: one process at a time per database."""
 
 
 class SchemaState(StrEnum):
@@ -111,7 +112,7 @@ def migrate(engine: Engine) -> SchemaStatus:
     with engine.begin() as connection:
         # Waiting for another process's migration is no reason to give up early.
         connection.execute(text("SET LOCAL lock_timeout = '10min'; SET LOCAL statement_timeout = 0"))
-        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK_KEY})
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": LOCK_KEY})
         before = status(connection)
         if before.state in {SchemaState.NEWER, SchemaState.INCOMPLETE}:
             raise mismatch(before)

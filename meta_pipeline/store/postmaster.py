@@ -28,7 +28,6 @@ START_SECONDS: Final = 120.0
 STOP_SECONDS: Final = 60.0
 SUPERUSER: Final = "postgres"
 
-_PORT: Final = 5432  # only names the socket file: the server listens on no network address
 _ACCOUNT: Final = "pgserver"  # PostgreSQL refuses to run as root
 _LONGEST_SOCKET_PATH: Final = 103  # bytes: macOS allows 103, Linux 107
 _SERVER_SETTINGS: Final = {
@@ -64,7 +63,7 @@ class Postmaster:
     @property
     def socket_folder(self) -> Path:
         """The folder of the socket: the data folder, or a private one in /tmp where that path is too long."""
-        if len(os.fsencode(self.data / f".s.PGSQL.{_PORT}")) <= _LONGEST_SOCKET_PATH:
+        if len(os.fsencode(self.data / f".s.PGSQL.{self._port}")) <= _LONGEST_SOCKET_PATH:
             return self.data
         name = hashlib.sha256(os.fsencode(self.data)).hexdigest()[:16]
         return Path("/tmp") / f"meta-pipeline-{name}"  # noqa: S108 -- its owner and mode are checked before use
@@ -72,7 +71,11 @@ class Postmaster:
     def address(self, database: str) -> Address:
         """Return where one database of this server is."""
         host = str(self.socket_folder)
-        return Address(options={"host": host, "port": str(_PORT), "user": SUPERUSER, "dbname": database})
+        return Address(options={"host": host, "port": self._port, "user": SUPERUSER, "dbname": database})
+
+    @property
+    def _port(self) -> str:
+        return self.server_settings.get("port", "5432")  # only names the socket file, if nothing else is set
 
     @property
     def is_initialised(self) -> bool:
@@ -93,17 +96,32 @@ class Postmaster:
         The id in postmaster.pid may belong to somebody else by now (the server was killed, the
         number was used again), so the process is asked whether it is a server over this folder.
         """
-        import psutil
-
-        try:
-            recorded = int((self.data / "postmaster.pid").read_text().split("\n", 1)[0])
-            command = psutil.Process(recorded).cmdline()
-        except (OSError, ValueError, psutil.NoSuchProcess):
+        recorded, command = self._recorded_process()
+        if recorded is None or command is None:
             return None
-        except psutil.AccessDenied:
+        if not command:
             return recorded  # cannot be told apart: leave it alone
         ours = str(self.data) in command and "postgres" in Path(command[0]).name
         return recorded if ours else None
+
+    def _recorded_process(self) -> tuple[int | None, list[str] | None]:
+        """Return the id in postmaster.pid, and that process's command line.
+
+        The line is None if there is no such process, and empty if it may not be seen.
+        """
+        import psutil
+
+        recorded = None
+        try:
+            recorded = int((self.data / "postmaster.pid").read_text().split("\n", 1)[0])
+            return recorded, psutil.Process(recorded).cmdline()
+        except psutil.AccessDenied:
+            return recorded, []
+        except (OSError, ValueError, psutil.NoSuchProcess):
+            return recorded, None
+
+    def _recorded_process_is_a_stranger(self) -> bool:
+        return self._recorded_process()[1] is not None and self.process_id() is None
 
     def start(self) -> None:
         """Make the data folder if need be, and have the server running and answering.
@@ -142,7 +160,7 @@ class Postmaster:
                 "another folder"
             )
         for leftover in self.data.parent.glob(f".{self.data.name}-new-*"):
-            shutil.rmtree(leftover)
+            shutil.rmtree(leftover, ignore_errors=True)  # its initdb may still be at it; the next start gets it
         fresh = Path(tempfile.mkdtemp(prefix=f".{self.data.name}-new-", dir=self.data.parent))
         self._hand_over(fresh)
         self._run(
@@ -162,12 +180,11 @@ class Postmaster:
             )
 
     def _launch(self, deadline: float) -> None:
-        with contextlib.suppress(FileNotFoundError):
-            # Nobody runs here (`process_id`), but the number in the file may be alive again.
-            (self.data / "postmaster.pid").unlink()
+        if self._recorded_process_is_a_stranger():
+            (self.data / "postmaster.pid").unlink()  # else the server would wait for the stranger's end
         self._hand_over(self.data)
         self._prepare_socket_folder()
-        fixed = {"listen_addresses": "", "port": str(_PORT), "unix_socket_directories": f'"{self.socket_folder}"'}
+        fixed = {"listen_addresses": "", "port": self._port, "unix_socket_directories": f'"{self.socket_folder}"'}
         settings = {**_SERVER_SETTINGS, **fixed, **self.server_settings}
         options = " ".join(f"-c {shlex.quote(f'{name}={value}')}" for name, value in settings.items())
         wait = max(1, round(deadline - time.monotonic()))
@@ -281,6 +298,7 @@ def _system_account() -> Any:
             time.sleep(0.02 * attempt)
             continue
         _let_pass_through(programs)
+        _let_read(programs.parents[1])
         return account
     raise DatabaseUnavailable(
         f"PostgreSQL does not run as root and the account {_ACCOUNT!r} cannot be made with useradd; run as "
@@ -294,3 +312,12 @@ def _let_pass_through(path: Path) -> None:
         mode = folder.stat().st_mode
         if not mode & 0o001:
             folder.chmod(mode | 0o001)
+
+
+def _let_read(installation: Path) -> None:
+    """Let other accounts run the programs, where a strict umask at installation keeps them from it."""
+    if (installation / "bin" / "postgres").stat().st_mode & 0o005 == 0o005:
+        return
+    for path in [installation, *installation.rglob("*")]:
+        mode = path.stat().st_mode
+        path.chmod(mode | (0o005 if path.is_dir() or mode & 0o100 else 0o004))

@@ -522,3 +522,6 @@ APPEND_ONLY: Final = ("approvals", "audit_log", "config_versions")
 
 VIEWS: Final = ("meta_controller_config_proposals", "strategy_configs")
 """What readers of the predecessors select from."""
+
+FUNCTIONS: Final = ("refuse_change",)
+"""What the triggers call."""
