@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from meta_pipeline.canonical import JsonValue, canonical_json, digest
+from meta_pipeline.errors import InputError
 from meta_pipeline.proposals.candidate import level_to_json
 from meta_pipeline.proposals.draft import ProposalDraft, ProposalRecord
 
@@ -50,6 +51,11 @@ def body_text(draft: ProposalDraft, *, attempt: int, created_at: datetime, expir
     return canonical_json(_body(draft, attempt=attempt, created_at=created_at, expires_at=expires_at))
 
 
+def attempt_of(record: ProposalRecord) -> int:
+    """Return the attempt that a stored proposal was hashed with."""
+    return int(json.loads(record.body)["attempt"])
+
+
 def text_digest(text: str) -> str:
     """Return the sha256 of a text as 64 hexadecimal digits."""
     return hashlib.sha256(text.encode("utf-8")).hexdigest()
@@ -73,6 +79,10 @@ def tampering(record: ProposalRecord) -> str | None:
     attempt = body.get("attempt")
     if not isinstance(attempt, int):
         return f"its body names no attempt ({attempt!r})"
+    try:
+        record.draft.check()
+    except InputError as error:
+        return f"its columns hold what no proposal can: {error}"
     anew = _body(record.draft, attempt=attempt, created_at=record.created_at, expires_at=record.expires_at)
     if canonical_json(anew) != record.body:
         differing = sorted(key for key in {*anew, *body} if _differs(anew.get(key), body.get(key)))

@@ -52,11 +52,6 @@ class ProposalDraft:
         "raises", "reduces", "neutral" or "unknown", as the knob declares.
     author, author_kind
         Who proposes. A name reserved for machines is never human.
-
-    Raises
-    ------
-    InputError
-        If a number is not finite, or a text is empty, too long, or cannot be stored.
     """
 
     strategy_id: str
@@ -80,7 +75,14 @@ class ProposalDraft:
     candidate_id: str | None = None
     market_id: str | None = None
 
-    def __post_init__(self) -> None:
+    def check(self) -> None:
+        """Check that the draft can be stored. Not done on construction: what is stored must be readable, come what may.
+
+        Raises
+        ------
+        InputError
+            If a number is not finite, or a text is empty, too long, or cannot be stored.
+        """
         for name, longest in _TEXTS.items():
             text = getattr(self, name)
             if not text.strip():

@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy import BindParameter, ColumnElement, Text, cast
+from sqlalchemy import BindParameter, ColumnElement, Text, cast, type_coerce
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import UserDefinedType
@@ -39,7 +39,8 @@ class LevelJson(UserDefinedType[Level]):
 
     def column_expression(self, colexpr: ColumnElement[Any]) -> ColumnElement[Any]:
         """Fetch the text, in which SQL NULL and JSON null differ."""
-        return cast(colexpr, Text)
+        # Without the coercion the result would be read as a plain text.
+        return type_coerce(cast(colexpr, Text), self)
 
     def result_processor(
         self,

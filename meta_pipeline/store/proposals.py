@@ -1,0 +1,270 @@
+"""Saving proposals: each once, however often it is generated, and none that people turned down not long ago.
+
+Reading and moving them is re-exported from `proposal_rows`, so that callers need one module.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from sqlalchemy import Connection, func, select
+
+from meta_pipeline.canonical import Level, level_key
+from meta_pipeline.errors import MetaPipelineError, NotFound
+from meta_pipeline.proposals.candidate import level_to_json
+from meta_pipeline.proposals.checks import SAVE, error_of, first_failure, run_checks
+from meta_pipeline.proposals.digests import body_text, proposal_id, text_digest
+from meta_pipeline.proposals.draft import ProposalDraft, ProposalRecord
+from meta_pipeline.proposals.states import REPEATABLE, Status
+from meta_pipeline.store import audit, strategies
+from meta_pipeline.store.proposal_rows import (
+    add,
+    approval_of,
+    count_by_status,
+    end,
+    find,
+    get,
+    list_proposals,
+    records_of,
+)
+from meta_pipeline.store.schema import approvals, meta_config_proposals
+from meta_pipeline.store.situation import situation
+
+__all__ = [
+    "Refusal",
+    "SaveResult",
+    "Suppression",
+    "approval_of",
+    "count_by_status",
+    "find",
+    "get",
+    "list_proposals",
+    "save",
+]
+
+_COLUMNS: Final = meta_config_proposals.c
+
+
+@dataclass(frozen=True, kw_only=True)
+class Suppression:
+    """A draft that was not saved, because people turned the same change down not long ago.
+
+    Parameters
+    ----------
+    proposal_id, status
+        What was rejected, or applied and reverted.
+    reason
+        Why, in the words of the person who did.
+    until
+        From when on it may be proposed again.
+    """
+
+    draft: ProposalDraft
+    proposal_id: str
+    status: Status
+    decided_at: datetime
+    until: datetime
+    reason: str
+
+    def text(self) -> str:
+        """Return the suppression in one sentence."""
+        return (
+            f"the same change, {self.proposal_id}, was {self.reason or self.status.lower()} (on "
+            f"{self.decided_at:%Y-%m-%d}); it may be proposed again from {self.until:%Y-%m-%d} on"
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Refusal:
+    """A draft that was not saved, because no proposal may say what it says."""
+
+    draft: ProposalDraft
+    error: MetaPipelineError
+
+
+@dataclass(frozen=True, kw_only=True)
+class SaveResult:
+    """What became of drafts.
+
+    Parameters
+    ----------
+    new, existing
+        Ids of what was added, and of what was there already.
+    suppressed_by_rejection, refused
+        What was not saved, and why. The others are not affected.
+    superseded
+        Older undecided proposals of the machine for the same change, on evidence that is now outdated.
+    """
+
+    new: tuple[str, ...] = ()
+    existing: tuple[str, ...] = ()
+    suppressed_by_rejection: tuple[Suppression, ...] = ()
+    refused: tuple[Refusal, ...] = ()
+    superseded: tuple[str, ...] = ()
+
+
+def save(
+    connection: Connection,
+    drafts: Sequence[ProposalDraft],
+    *,
+    now: datetime,
+    lifetime: timedelta,
+    rejection_window: timedelta = timedelta(days=30),
+) -> SaveResult:
+    """Save proposals. Saving the same ones again adds nothing.
+
+    Every draft is judged on its own: one that is refused does not keep the others out.
+
+    Parameters
+    ----------
+    lifetime
+        How long an undecided proposal waits before it lapses.
+    rejection_window
+        How long a rejected change is not proposed again, and a reverted one not by the machine.
+    """
+    found: dict[str, list[Any]] = {"new": [], "existing": [], "suppressed": [], "refused": [], "superseded": []}
+    unknown: dict[str, NotFound] = {}
+    for strategy_id in sorted({draft.strategy_id for draft in drafts}):
+        try:
+            strategies.lock(connection, strategy_id)
+        except NotFound as error:
+            unknown[strategy_id] = error
+    for draft in drafts:
+        try:
+            if draft.strategy_id in unknown:
+                raise unknown[draft.strategy_id]
+            kind, what = _save_one(connection, draft, now=now, lifetime=lifetime, window=rejection_window)
+        except MetaPipelineError as error:
+            kind, what = "refused", Refusal(draft=draft, error=error)
+        found[kind].append(what)
+        if kind == "new":
+            found["superseded"] += _supersede_older(connection, draft, by=what, now=now)
+    return SaveResult(
+        new=tuple(found["new"]),
+        existing=tuple(found["existing"]),
+        suppressed_by_rejection=tuple(found["suppressed"]),
+        refused=tuple(found["refused"]),
+        superseded=tuple(found["superseded"]),
+    )
+
+
+def _save_one(
+    connection: Connection, draft: ProposalDraft, *, now: datetime, lifetime: timedelta, window: timedelta
+) -> tuple[str, Any]:
+    draft.check()
+    identity, attempt, present = _slot(connection, draft)
+    if present is not None:
+        return "existing", identity
+    suppression = _suppression(connection, draft, now=now, window=window)
+    if suppression is not None:
+        return "suppressed", suppression
+    body = body_text(draft, attempt=attempt, created_at=now, expires_at=now + lifetime)
+    record = ProposalRecord(
+        proposal_id=identity,
+        draft=draft,
+        body=body,
+        body_digest=text_digest(body),
+        status=Status.PENDING,
+        created_at=now,
+        expires_at=now + lifetime,
+    )
+    failed = first_failure(run_checks(SAVE, situation(connection, record, now=now)))
+    if failed is not None:
+        raise error_of(failed)
+    add(connection, record)
+    event = audit.Event(
+        action="proposal.create",
+        subject_type="proposal",
+        subject_id=identity,
+        payload={
+            "strategy_id": draft.strategy_id,
+            "target_component": draft.target_component,
+            "from": level_to_json(draft.current),
+            "to": level_to_json(draft.proposed),
+            "base_version": draft.base_version,
+            "body_digest": record.body_digest,
+        },
+    )
+    audit.append(connection, event, actor=draft.author, at=now)
+    return "new", identity
+
+
+def _slot(connection: Connection, draft: ProposalDraft) -> tuple[str, int, str | None]:
+    """Find the first attempt that is free, or that is in force: its id, number, and status."""
+    attempt = 1
+    while True:
+        identity = proposal_id(draft, attempt=attempt)
+        present = connection.execute(
+            select(_COLUMNS.status).where(_COLUMNS.proposal_id == identity)
+        ).scalar_one_or_none()
+        if present is None or Status(present) not in REPEATABLE:
+            return identity, attempt, present
+        attempt += 1
+
+
+def _suppression(
+    connection: Connection, draft: ProposalDraft, *, now: datetime, window: timedelta
+) -> Suppression | None:
+    # A person may propose a reverted change again (another has to approve it); the machine waits.
+    ends = (Status.REJECTED, Status.REVERTED) if draft.author_kind == "machine" else (Status.REJECTED,)
+    rejected_at = (
+        select(func.max(approvals.c.decided_at))
+        .where(approvals.c.proposal_id == _COLUMNS.proposal_id, approvals.c.decision == "reject")
+        .scalar_subquery()
+    )
+    ended_at = func.coalesce(_COLUMNS.reverted_at, rejected_at).label("ended_at")
+    rows = connection.execute(
+        select(
+            _COLUMNS.proposal_id,
+            _COLUMNS.status,
+            _COLUMNS.status_reason,
+            _COLUMNS.current_value,
+            _COLUMNS.proposed_value,
+            ended_at,
+        )
+        .where(
+            _COLUMNS.strategy_id == draft.strategy_id,
+            _COLUMNS.target_component == draft.target_component,
+            _COLUMNS.status.in_(ends),
+            ended_at > now - window,
+        )
+        .order_by(ended_at.desc())
+    )
+    for row in rows:
+        if _same_change(row.current_value, row.proposed_value, draft):
+            return Suppression(
+                draft=draft,
+                proposal_id=row.proposal_id,
+                status=Status(row.status),
+                decided_at=row.ended_at,
+                until=row.ended_at + window,
+                reason=row.status_reason or "",
+            )
+    return None
+
+
+def _supersede_older(connection: Connection, draft: ProposalDraft, *, by: str, now: datetime) -> list[str]:
+    if draft.author_kind != "machine":
+        return []
+    older = connection.execute(
+        select(meta_config_proposals).where(
+            _COLUMNS.strategy_id == draft.strategy_id,
+            _COLUMNS.target_component == draft.target_component,
+            _COLUMNS.status == Status.PENDING,
+            _COLUMNS.author_kind == "machine",
+            _COLUMNS.proposal_id != by,
+            _COLUMNS.evidence_digest != draft.evidence_digest,
+        )
+    ).all()
+    records = records_of(
+        connection, [row for row in older if _same_change(row.current_value, row.proposed_value, draft)]
+    )
+    reason = f"newer evidence for the same change: {by}"
+    events = [end(connection, record, Status.SUPERSEDED, reason=reason) for record in records]
+    audit.append_all(connection, events, actor=draft.author, at=now)
+    return [record.proposal_id for record in records]
+
+
+def _same_change(current: Level, proposed: Level, draft: ProposalDraft) -> bool:
+    return (level_key(current), level_key(proposed)) == (level_key(draft.current), level_key(draft.proposed))

@@ -1,0 +1,85 @@
+"""Reading a `Situation`: all that the checks of a proposal look at, under the lock of its strategy."""
+
+from datetime import datetime
+
+from sqlalchemy import Connection, select
+
+from meta_pipeline.errors import NotFound
+from meta_pipeline.proposals.checks import Rival, Situation
+from meta_pipeline.proposals.configs import related
+from meta_pipeline.proposals.draft import Approval, ProposalRecord
+from meta_pipeline.proposals.states import OPEN, Status
+from meta_pipeline.store import approvers, strategies
+from meta_pipeline.store.schema import meta_config_proposals
+
+_COLUMNS = meta_config_proposals.c
+
+
+def situation(
+    connection: Connection,
+    record: ProposalRecord,
+    *,
+    now: datetime,
+    approver: str | None = None,
+    approval: Approval | None = None,
+    lock: bool = False,
+) -> Situation:
+    """Read what the checks of one proposal look at.
+
+    Parameters
+    ----------
+    approver
+        Who decides; by default, who decided according to `approval`.
+    lock
+        Keep the approver on the list, or off it, until the transaction ends.
+    """
+    who = approver if approver is not None or approval is None else approval.approver
+    strategy_id = record.draft.strategy_id
+    try:
+        strategy = strategies.load(connection, strategy_id)
+    except NotFound:
+        return Situation(
+            record=record, now=now, live_version=None, live=None, knobs={}, approver=who, approval=approval
+        )
+    return Situation(
+        record=record,
+        now=now,
+        live_version=strategy.live_version,
+        live=strategy.strategy.live_config,
+        knobs=strategy.knobs,
+        moved_by=_moved_by(connection, record),
+        approver=who,
+        approver_active=who is not None and approvers.is_active(connection, who, lock=lock),
+        approval=approval,
+        rivals=rivals(connection, record),
+    )
+
+
+def rivals(connection: Connection, record: ProposalRecord) -> tuple[Rival, ...]:
+    """Return the other open proposals whose change touches the same key, one around it, or one inside it."""
+    rows = connection.execute(
+        select(_COLUMNS.proposal_id, _COLUMNS.target_component, _COLUMNS.status, _COLUMNS.proposed_value)
+        .where(
+            _COLUMNS.strategy_id == record.draft.strategy_id,
+            _COLUMNS.status.in_(OPEN),
+            _COLUMNS.proposal_id != record.proposal_id,
+        )
+        .order_by(_COLUMNS.proposal_id)
+    )
+    return tuple(
+        Rival(
+            proposal_id=row.proposal_id,
+            path=row.target_component,
+            status=Status(row.status),
+            proposed=row.proposed_value,
+        )
+        for row in rows
+        if related(row.target_component, record.draft.target_component)
+    )
+
+
+def _moved_by(connection: Connection, record: ProposalRecord) -> str:
+    later = strategies.versions(connection, record.draft.strategy_id, after=record.draft.base_version)
+    shown = [f"version {v.version} by {v.created_by}, {v.action} of {v.change_id}" for v in later[-3:]]
+    earlier = [] if len(later) <= len(shown) else [f"{len(later) - len(shown)} before"]
+    return "; ".join([*earlier, *shown])
