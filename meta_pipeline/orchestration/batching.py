@@ -140,7 +140,9 @@ def decide(
         Words for the refresh that is under way, None if none is.
     """
     # Strategies with nothing pending are forgotten: their next runs are a new story.
-    attempts = replace(attempts, tried={p.strategy_id: attempts.tried[p.strategy_id] for p in pending if attempts.of(p)})
+    attempts = replace(
+        attempts, tried={p.strategy_id: attempts.tried[p.strategy_id] for p in pending if attempts.of(p)}
+    )
     given_up = tuple(sorted(p.strategy_id for p in pending if attempts.of(p) >= MAX_ATTEMPTS))
     alive = sorted((p for p in pending if p.strategy_id not in given_up), key=lambda p: p.strategy_id)
     due = [p for p in alive if _due(p, debounce, now) is not None]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import dagster as dg
 
+from meta_pipeline.errors import MetaPipelineError
 from meta_pipeline.orchestration.acting import ACTING, person_of
 from meta_pipeline.orchestration.metadata import table_value
 from meta_pipeline.orchestration.resources import DatabaseResource
@@ -54,15 +55,12 @@ def apply(context: dg.OpExecutionContext, database: dg.ResourceParam[DatabaseRes
     from meta_pipeline.store import governance
 
     form = context.op_config
-    results = list(
-        governance.apply(
-            database.opened,
-            form.get("proposal_ids"),
-            actor=person_of(context, form["actor"]),
-            now=database.now(),
-            dry_run=form["dry_run"],
-            settings=database.settings,
-        )
+    results = governance.apply_approved(
+        database.opened,
+        actor=person_of(context, form["actor"]),
+        now=database.now(),
+        dry_run=form["dry_run"],
+        proposal_ids=form.get("proposal_ids"),
     )
     _conclude(context, results, dry_run=form["dry_run"])
 
@@ -73,19 +71,24 @@ def revert(context: dg.OpExecutionContext, database: dg.ResourceParam[DatabaseRe
     from meta_pipeline.store import governance
 
     form = context.op_config
-    result = governance.revert(
-        database.opened,
-        form["change_id"],
-        actor=person_of(context, form["actor"]),
-        reason=form["reason"],
-        now=database.now(),
-        dry_run=form["dry_run"],
-        settings=database.settings,
-    )
+    actor = person_of(context, form["actor"])
+    try:
+        result = governance.revert(
+            database.opened,
+            form["change_id"],
+            actor=actor,
+            reason=form["reason"],
+            now=database.now(),
+            dry_run=form["dry_run"],
+        )
+    except MetaPipelineError as refusal:
+        raise dg.Failure(str(refusal), allow_retries=False) from None
     _conclude(context, [result], dry_run=form["dry_run"])
 
 
-def _conclude(context: dg.OpExecutionContext, results: "Sequence[ApplyResult | RevertResult]", *, dry_run: bool) -> None:
+def _conclude(
+    context: dg.OpExecutionContext, results: "Sequence[ApplyResult | RevertResult]", *, dry_run: bool
+) -> None:
     refused = [result for result in results if result.outcome == "refused"]
     for result in results:
         (context.log.error if result in refused else context.log.info)(result.message)

@@ -26,7 +26,7 @@ MAX_FAULTS: Final = 20
 )
 def counts_reconcile(database: dg.ResourceParam[DatabaseResource]) -> dg.AssetCheckResult:
     """Count on both sides."""
-    return _no_faults(database, "aggregates_not_reconciled")
+    return _no_faults(database, "broken_aggregations", "aggregates_not_reconciled")
 
 
 @dg.asset_check(asset="backtest_aggregates", description="No aggregate holds a figure that is NaN or infinite.")
@@ -52,18 +52,18 @@ def no_proposal_without_evidence(database: dg.ResourceParam[DatabaseResource]) -
 
 @dg.asset_check(
     asset=LIVE_CONFIG,
-    description="Every configuration version after the first cites a change that was approved, and applied or reverted.",
+    description="Every configuration version after the first cites a change that was approved and applied, or reverted.",
 )
 def live_config_cites_applied_changes(database: dg.ResourceParam[DatabaseResource]) -> dg.AssetCheckResult:
     """Follow each version to its change, proposal and approval."""
     return _no_faults(database, "broken_live_configs")
 
 
-def _no_faults(database: DatabaseResource, question: str) -> dg.AssetCheckResult:
+def _no_faults(database: DatabaseResource, *questions: str) -> dg.AssetCheckResult:
     from meta_pipeline.store.queries import query
 
     with database.connect() as connection:
-        faults = connection.execute(query(question)).all()
+        faults = [fault for question in questions for fault in connection.execute(query(question))]
     if not faults:
         return dg.AssetCheckResult(passed=True, metadata={"faults": 0})
     return dg.AssetCheckResult(
@@ -84,3 +84,13 @@ def _table(faults: "Sequence[Row[tuple[object, ...]]]") -> dg.MarkdownMetadataVa
         rows=tuple({name: str(cell) for name, cell in zip(names, fault, strict=True)} for fault in faults),
     )
     return table_value(table, max_rows=MAX_FAULTS)
+
+
+REFRESH_CHECKS: Final = (
+    counts_reconcile,
+    nothing_nan_in_aggregates,
+    nothing_nan_in_proposals,
+    no_proposal_without_evidence,
+    live_config_cites_applied_changes,
+)
+"""What is asked after every refresh."""

@@ -48,6 +48,7 @@ FORM: Final = {
 }
 """The fields of the gate, as Dagster shows and checks them. Every one is required."""
 
+
 def _sha256(text: str) -> str:
     if len(text) != 64 or not set(text) <= set("0123456789abcdef"):
         raise ValueError(f"{text!r} is no digest; copy the 64 hexadecimal digits that the proposal shows")

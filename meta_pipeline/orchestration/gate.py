@@ -7,7 +7,7 @@ It is a job and not an asset: "materialise all", backfills and schedules must ne
 a form it cannot be launched at all.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import dagster as dg
 
@@ -19,7 +19,7 @@ from meta_pipeline.orchestration.resources import DatabaseResource
 if TYPE_CHECKING:
     from meta_pipeline.proposals.decision import DecisionResult
 
-APPROVALS: str = "approvals"
+APPROVALS: Final = "approvals"
 """The external asset that stands for decisions in the lineage."""
 
 
@@ -38,8 +38,9 @@ def decide(context: dg.OpExecutionContext, database: dg.ResourceParam[DatabaseRe
     for result in results:
         (context.log.error if result.outcome == "refused" else context.log.info)(result.message)
     metadata = _metadata(results)
-    context.log_event(dg.AssetMaterialization(asset_key=APPROVALS, metadata=metadata))
     refused = [result for result in results if result.outcome == "refused"]
+    if len(refused) < len(results):
+        context.log_event(dg.AssetMaterialization(asset_key=APPROVALS, metadata=metadata))
     if refused:
         raise dg.Failure(
             f"{len(refused)} of {len(results)} decisions were refused: "
@@ -50,9 +51,7 @@ def decide(context: dg.OpExecutionContext, database: dg.ResourceParam[DatabaseRe
     context.add_output_metadata(metadata)
 
 
-def _hand_over(
-    form: DecisionForm, *, approver: str, run_id: str, database: DatabaseResource
-) -> "list[DecisionResult]":
+def _hand_over(form: DecisionForm, *, approver: str, run_id: str, database: DatabaseResource) -> "list[DecisionResult]":
     from meta_pipeline.proposals.decision import Decision
     from meta_pipeline.store import governance
 
@@ -60,16 +59,14 @@ def _hand_over(
         Decision(proposal_id=line.proposal_id, digest=line.digest, verdict=line.decision, reason=line.reason)
         for line in form.decisions
     ]
-    return list(
-        governance.decide(
-            database.opened,
-            decisions,
-            approver=approver,
-            channel="gate",
-            channel_ref=run_id,
-            now=database.now(),
-            settings=database.settings,
-        )
+    return governance.decide(
+        database.opened,
+        decisions,
+        approver=approver,
+        channel="gate",
+        channel_ref=run_id,
+        now=database.now(),
+        settings=database.settings,
     )
 
 
@@ -97,7 +94,7 @@ def _metadata(results: "list[DecisionResult]") -> dict[str, Any]:
             for result in results
         ),
     )
-    counted = {outcome: 0 for outcome in ("approved", "rejected", "already", "refused")}
+    counted = dict.fromkeys(("approved", "rejected", "already", "refused"), 0)
     for result in results:
         counted[result.outcome] += 1
     metadata: dict[str, Any] = {"decisions": table_value(table), **counted}

@@ -47,9 +47,9 @@ def each_strategy(strategies: Sequence[str], work: Callable[[str], T], log: dg.D
             outcome.done[strategy] = work(strategy)
         except Unhealthy:
             raise
-        except Exception as error:  # noqa: BLE001, PERF203 -- isolation is the point; the traceback is kept
+        except Exception as error:  # isolation is the point, and the traceback is kept
             outcome.failed[strategy] = f"{type(error).__name__}: {error}"
-            log.error(f"{strategy} failed and is left as it was:\n{traceback.format_exc()}")
+            log.error("%s failed and is left as it was:\n%s", strategy, traceback.format_exc())
     return outcome
 
 

@@ -65,7 +65,8 @@ def delete_old_runs(context: dg.OpExecutionContext) -> None:
     if not dry_run:
         for run_id in old:
             context.instance.delete_run(run_id)
-    context.log.info(f"{len(old)} runs older than {keep_days} days {'would be' if dry_run else 'were'} deleted")
+    fate = "would be" if dry_run else "were"
+    context.log.info("%d runs older than %d days %s deleted", len(old), keep_days, fate)
     context.add_output_metadata({"runs": len(old), "deleted": 0 if dry_run else len(old)})
 
 

@@ -33,9 +33,7 @@ TICK_SECONDS = 5
         "for a minute, or its oldest run has waited a quarter of an hour. Says why when it does not."
     ),
 )
-def new_backtests(
-    context: dg.SensorEvaluationContext, database: dg.ResourceParam[DatabaseResource]
-) -> dg.SensorResult:
+def new_backtests(context: dg.SensorEvaluationContext, database: dg.ResourceParam[DatabaseResource]) -> dg.SensorResult:
     """Start a refresh, or say why not."""
     from meta_pipeline.store.backtests import LowWaterMark, pending_runs
 
@@ -55,15 +53,11 @@ def new_backtests(
         attempts=Attempts.from_json(memory),
         in_flight=refresh_in_flight(context.instance, now=now),
     )
-    cursor = json.dumps(
-        {**decision.attempts.to_json(), "mark": None if found.mark is None else found.mark.to_json()}
-    )
+    cursor = json.dumps({**decision.attempts.to_json(), "mark": None if found.mark is None else found.mark.to_json()})
     if decision.run_key is None:
         return dg.SensorResult(skip_reason=decision.why, cursor=cursor)
     context.log.info(decision.why)
-    request = dg.RunRequest(
-        run_key=decision.run_key, tags={REFRESH: "new_backtests", **scope_tag(decision.strategies)}
-    )
+    request = dg.RunRequest(run_key=decision.run_key, tags={REFRESH: "new_backtests", **scope_tag(decision.strategies)})
     return dg.SensorResult(run_requests=[request], cursor=cursor)
 
 
@@ -129,7 +123,5 @@ def _reason(context: dg.RunFailureSensorContext) -> str:
 def _alert(
     context: dg.RunStatusSensorContext, database: DatabaseResource, *, kind: str, subject: str, message: str
 ) -> None:
-    alert = Alert(
-        kind=kind, subject=subject, run_id=context.dagster_run.run_id, message=message, at=datetime.now(UTC)
-    )
-    context.log.info(f"{alert.text}: {send(alert, database.settings)}")
+    alert = Alert(kind=kind, subject=subject, run_id=context.dagster_run.run_id, message=message, at=datetime.now(UTC))
+    context.log.info("%s: %s", alert.text, send(alert, database.settings))

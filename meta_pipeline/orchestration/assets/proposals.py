@@ -1,0 +1,143 @@
+"""The asset `proposals`: every level of every knob is judged against the live value; what stands goes to people."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+import dagster as dg
+
+from meta_pipeline.orchestration.evidence_state import evidence_state, location_of
+from meta_pipeline.orchestration.isolation import Outcome, check_result, check_spec, each_strategy
+from meta_pipeline.orchestration.judging import judge
+from meta_pipeline.orchestration.metadata import picture_value, table_value
+from meta_pipeline.orchestration.refreshing import scope_of
+from meta_pipeline.orchestration.resources import DatabaseResource
+
+if TYPE_CHECKING:
+    from meta_pipeline.proposals.candidate import Proposed
+    from meta_pipeline.store.proposals import SaveResult
+
+NAME: Final = "proposals"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Made:
+    """What became of one strategy: the engine's answer, and what was saved of it."""
+
+    proposed: "Proposed"
+    saved: "SaveResult"
+
+
+@dg.asset(
+    name=NAME,
+    deps=["diagnostics_report"],
+    group_name="evidence",
+    check_specs=[check_spec(NAME)],
+    description=(
+        "Changes of single knobs that the evidence supports, each with its effect, interval, grade and expected "
+        "uplift; and how many candidates were suppressed, by which rule. Follow a link to decide."
+    ),
+)
+def proposals(
+    context: dg.AssetExecutionContext, database: dg.ResourceParam[DatabaseResource]
+) -> dg.MaterializeResult[None]:
+    """Propose for every strategy with evidence."""
+    from meta_pipeline.store.governance import expire
+
+    with database.begin() as connection:
+        # What lapsed makes room: the same change may be proposed again.
+        lapsed = expire(connection, database.now())
+    with database.connect() as connection:
+        state = evidence_state(connection)
+    scope = scope_of(context.run)
+    chosen = [strategy for strategy in state.strategies if scope is None or strategy in scope]
+    outcome = each_strategy(
+        [name for name in chosen if name in state.declared], lambda name: propose_for(name, database), context.log
+    )
+    return dg.MaterializeResult(
+        metadata={
+            **_metadata(outcome, [name for name in chosen if name not in state.declared], context, database),
+            "lapsed proposals": len(lapsed),
+        },
+        data_version=dg.DataVersion(state.digest),
+        check_results=[check_result(outcome)],
+    )
+
+
+def propose_for(strategy_id: str, database: DatabaseResource) -> Made:
+    """Judge one strategy's evidence, and save what comes of it in one transaction."""
+    from meta_pipeline.proposals.drafting import draft
+    from meta_pipeline.store import candidates
+    from meta_pipeline.store import proposals as store
+
+    settings = database.settings
+    judged = judge(strategy_id, database)
+    proposed = judged.proposed
+    drafts = [
+        draft(
+            candidate,
+            strategy_id=strategy_id,
+            base_version=judged.record.live_version,
+            evidence_digest=proposed.evidence_digest,
+        )
+        for candidate in proposed.proposals
+    ]
+    now = database.now()
+    with database.begin() as connection:
+        candidates.write_candidates(connection, proposed, strategy_id=strategy_id, now=now)
+        # A live configuration that moved while the engine computed makes the base stale; saving refuses it.
+        saved = store.save(
+            connection,
+            drafts,
+            now=now,
+            lifetime=timedelta(days=settings.proposal_days),
+            rejection_window=timedelta(days=settings.rejection_days),
+        )
+    return Made(proposed=proposed, saved=saved)
+
+
+def _metadata(
+    outcome: Outcome[Made], undeclared: list[str], context: dg.AssetExecutionContext, database: DatabaseResource
+) -> dict[str, Any]:
+    from meta_pipeline.orchestration.open_proposals import gate_links, open_picture, open_table, read_open
+    from meta_pipeline.report.tables import suppressed_counts_table
+
+    with database.connect() as connection:
+        lines = read_open(connection, now=database.now())
+    suppressed: dict[str, int] = {}
+    for made in outcome.done.values():
+        for rule, count in made.proposed.suppressed_by_rule().items():
+            suppressed[rule] = suppressed.get(rule, 0) + count
+    said = remarks(outcome.done, undeclared)
+    return {
+        "decide": dg.MetadataValue.md(gate_links(lines, location=location_of(context.run))),
+        "proposals": table_value(open_table(lines)),
+        "effects": picture_value(open_picture(lines), says="effect of each open proposal on the Sharpe ratio"),
+        "suppressed candidates": table_value(suppressed_counts_table(suppressed)),
+        **({"remarks": dg.MetadataValue.md("\n".join(f"- {line}" for line in said))} if said else {}),
+        "open proposals": len(lines),
+        "new proposals": sum(len(made.saved.new) for made in outcome.done.values()),
+        "candidates": sum(len(made.proposed.candidates) for made in outcome.done.values()),
+        "candidates suppressed": sum(suppressed.values()),
+        "strategies": len(outcome.done),
+        "strategies failed": len(outcome.failed),
+    }
+
+
+def remarks(done: dict[str, Made], undeclared: list[str]) -> list[str]:
+    """Write, as Markdown, what a person should know although nothing failed."""
+    from meta_pipeline.report.text import markdown
+
+    said = [
+        f"{markdown(name)} has runs but declares no knobs, so nothing can be proposed for it: "
+        "`meta-pipeline strategies declare FILE`"
+        for name in undeclared
+    ]
+    for name, made in done.items():
+        if made.proposed.insufficient_data is not None:
+            said.append(f"{markdown(name)}: {markdown(made.proposed.insufficient_data)}")
+        said += [
+            f"{markdown(name)}: {markdown(turned_down.text())}" for turned_down in made.saved.suppressed_by_rejection
+        ]
+        said += [f"{markdown(name)}: not saved: {markdown(str(refusal.error))}" for refusal in made.saved.refused]
+    return said

@@ -1,0 +1,97 @@
+"""What the engine says about one strategy, asked once per run although two assets need it.
+
+Belongs here: loading what `propose` is given. Does not belong here: what is done with its answer (assets).
+"""
+
+import hashlib
+from collections import OrderedDict
+from dataclasses import dataclass
+from threading import Lock
+from typing import TYPE_CHECKING, Final
+
+from meta_pipeline.canonical import digest
+from meta_pipeline.orchestration.resources import DatabaseResource
+
+if TYPE_CHECKING:
+    from meta_pipeline.evidence.panel import RunPanel
+    from meta_pipeline.proposals.candidate import Proposed
+    from meta_pipeline.proposals.parameters import Parameters
+    from meta_pipeline.settings import Settings
+    from meta_pipeline.store.strategies import StrategyRecord
+
+REMEMBERED: Final = 256
+"""Answers that are kept: one for each strategy of a run. An answer is small; the returns it rests on are not kept."""
+
+_ANSWERS: "Final[OrderedDict[str, Proposed]]" = OrderedDict()
+_GUARD: Final = Lock()
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Judged:
+    """One strategy, its runs, and what the engine says about them."""
+
+    record: "StrategyRecord"
+    panel: "RunPanel"
+    proposed: "Proposed"
+
+
+def judge(strategy_id: str, database: DatabaseResource) -> Judged:
+    """Judge a strategy's evidence against its live configuration. Holds no transaction open while it computes."""
+    from meta_pipeline.proposals.propose import propose
+    from meta_pipeline.store import strategies
+    from meta_pipeline.store.backtests import load_evidence
+    from meta_pipeline.store.regimes import read_regimes
+
+    with database.connect() as connection:
+        record = strategies.load(connection, strategy_id)
+        evidence = load_evidence(connection, strategy_id)
+        panel = evidence.panel
+        regimes = read_regimes(connection, panel.markets, panel.dates)
+    parameters = parameters_of(database.settings)
+    labels = {market: hashlib.sha256(found.tobytes()).hexdigest() for market, found in regimes.items()}
+    # The engine is a function of exactly this.
+    key = digest(
+        {
+            "strategy": strategy_id,
+            "evidence": evidence.digest,
+            "live": record.live_digest,
+            "knobs": [knob.to_json() for knob in record.strategy.knobs],
+            "parameters": parameters.to_json(),
+            "regimes": labels,
+        }
+    )
+    proposed = _remembered(key)
+    if proposed is None:
+        proposed = propose(
+            panel,
+            knobs=record.strategy.knobs,
+            live=record.strategy.live_config,
+            parameters=parameters,
+            regimes=regimes,
+        )
+        _remember(key, proposed)
+    return Judged(record=record, panel=panel, proposed=proposed)
+
+
+def parameters_of(settings: "Settings") -> "Parameters":
+    """Take from the settings what the engine may be told."""
+    from meta_pipeline.proposals.parameters import Parameters
+
+    return Parameters(
+        alpha=settings.alpha,
+        bootstrap_draws=settings.bootstrap_draws,
+        seed=settings.seed,
+        switching_cost=settings.switching_cost,
+    )
+
+
+def _remembered(key: str) -> "Proposed | None":
+    with _GUARD:
+        return _ANSWERS.get(key)
+
+
+def _remember(key: str, proposed: "Proposed") -> None:
+    with _GUARD:
+        _ANSWERS[key] = proposed
+        while len(_ANSWERS) > REMEMBERED:
+            _ANSWERS.popitem(last=False)
