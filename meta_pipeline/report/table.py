@@ -121,14 +121,20 @@ class Table:
 
     def rich(self) -> "Group":
         """Return title, table and note for a terminal. Cells are literal: markup in them stays text."""
+        from rich.console import Group
+        from rich.text import Text
+
+        return Group(Text(visible(self.title), style="bold"), self.body())
+
+    def body(self) -> "Group":
+        """Return the table and its note for a terminal, without the title."""
         from rich.box import SIMPLE_HEAD
         from rich.console import Group
         from rich.table import Table as RichTable
         from rich.text import Text
 
-        title = Text(visible(self.title), style="bold")
         if not self.rows:
-            return Group(title, Text(visible(self.empty)))
+            return Group(Text(visible(self.empty)))
         shown = RichTable(box=SIMPLE_HEAD)
         for column in self.columns:
             shown.add_column(
@@ -136,7 +142,7 @@ class Table:
             )
         for cells in self.cells():
             shown.add_row(*(Text(cell) for cell in cells))
-        return Group(title, shown, *([Text(visible(self.note), style="dim")] if self.note else []))
+        return Group(shown, *([Text(visible(self.note), style="dim")] if self.note else []))
 
 
 def day(moment: datetime | date | None) -> str | None:

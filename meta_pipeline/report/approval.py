@@ -1,0 +1,321 @@
+"""The sheet that an approver reads, in the order in which a decision is made.
+
+What changes, in one sentence; what it is expected to bring; the downside; the checks; the exact difference; the
+track record; the way back; who. What is not known is said to be unknown, and never left out.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from meta_pipeline.canonical import ABSENT
+from meta_pipeline.errors import InputError
+from meta_pipeline.proposals.candidate import Candidate, Effect, SliceEffect
+from meta_pipeline.proposals.candidate_json import candidate_from_json
+from meta_pipeline.proposals.checks import Check
+from meta_pipeline.proposals.diff import TouchedKey, sentence
+from meta_pipeline.proposals.draft import ProposalDraft, ProposalRecord
+from meta_pipeline.report.decisions import checks_table, touched_table
+from meta_pipeline.report.table import MISSING, Cell, Column, Table, day, interval
+from meta_pipeline.report.tables import METHOD_NAMES, METRIC_NAMES, effect_text, level_text
+from meta_pipeline.report.text import markdown, visible
+
+if TYPE_CHECKING:
+    from rich.console import Group
+
+_FACTS: Final = (Column(key="what", header="What"), Column(key="value", header="Value"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrackRecord:
+    """What proposals of this kind claimed, and what they brought.
+
+    Parameters
+    ----------
+    n_outcomes
+        Ended outcomes.
+    claimed, realised
+        Means, in annualised Sharpe ratio.
+    lower, upper
+        Interval of the realised mean, or None.
+    """
+
+    n_outcomes: int
+    claimed: float | None = None
+    realised: float | None = None
+    lower: float | None = None
+    upper: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Section:
+    """One part of the sheet: a heading, sentences, and perhaps a table."""
+
+    heading: str
+    sentences: tuple[str, ...] = ()
+    table: Table | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sheet:
+    """The whole sheet of one proposal."""
+
+    title: str
+    sections: tuple[Section, ...]
+
+    def markdown(self) -> str:
+        """Return the sheet in Markdown."""
+        parts = [f"## {markdown(self.title)}"]
+        for number, section in enumerate(self.sections, start=1):
+            parts.append(f"### {number}\\. {markdown(section.heading)}")
+            parts += [markdown(line) for line in section.sentences]
+            parts += [section.table.markdown()] if section.table else []
+        return "\n\n".join(parts)
+
+    def rich(self) -> "Group":
+        """Return the sheet for a terminal; texts in it are literal."""
+        from rich.console import Group
+        from rich.text import Text
+
+        parts: list[Text | Group] = [Text(visible(self.title), style="bold"), Text()]
+        for number, section in enumerate(self.sections, start=1):
+            parts.append(Text(f"{number}. {visible(section.heading)}", style="bold"))
+            parts += [Text(visible(line)) for line in section.sentences]
+            parts += [section.table.body()] if section.table else []
+            parts.append(Text())
+        return Group(*parts)
+
+
+def approval_sheet(
+    record: ProposalRecord,
+    *,
+    checks: Sequence[Check] = (),
+    touched: Sequence[TouchedKey] = (),
+    out_of_sample: Effect | None = None,
+    track_record: TrackRecord | None = None,
+    approval_hours: float | None = None,
+) -> Sheet:
+    """Write the sheet of one proposal.
+
+    Parameters
+    ----------
+    record
+        The proposal.
+    checks, touched
+        Of a dry run: every check with its result, and the keys that would change.
+    out_of_sample
+        The effect on days after the evidence, if they were replayed.
+    track_record
+        Of proposals of this type, if outcomes are on record.
+    approval_hours
+        How long an approval will hold.
+    """
+    draft = record.draft
+    candidate = evidence_of(draft)
+    return Sheet(
+        title=f"Proposal {record.proposal_id} ({record.status})",
+        sections=(
+            Section(heading="The change", sentences=(_sentence(draft), *_why(draft))),
+            Section(heading="Effect", table=_facts(_effect_rows(draft, candidate, out_of_sample))),
+            Section(heading="Downside", table=_facts(_downside_rows(candidate))),
+            Section(heading="Checks", table=checks_table(checks)),
+            Section(heading="Exact difference", table=touched_table(touched or _stated(draft))),
+            Section(heading="Track record", sentences=(_track_record(draft, track_record),)),
+            Section(heading="Exit plan", sentences=_exit_plan(draft, candidate)),
+            Section(heading="Who", table=_facts(_who(record, approval_hours))),
+        ),
+    )
+
+
+def evidence_of(draft: ProposalDraft) -> Candidate | None:
+    """Return the engine's candidate that a proposal carries, or None if it carries none."""
+    if "effect" not in draft.supporting_metrics:
+        return None
+    try:
+        return candidate_from_json(draft.supporting_metrics)
+    except InputError:
+        return None
+
+
+def _sentence(draft: ProposalDraft) -> str:
+    return sentence(
+        strategy_id=draft.strategy_id,
+        path=draft.target_component,
+        before=draft.current,
+        after=draft.proposed,
+        risk_change=draft.risk_change,
+    )
+
+
+def _why(draft: ProposalDraft) -> tuple[str, ...]:
+    return (f"Why: {draft.rationale}",) if draft.rationale.strip() else ()
+
+
+def _stated(draft: ProposalDraft) -> tuple[TouchedKey, ...]:
+    path, risk = draft.target_component, draft.risk_change
+    return (TouchedKey(path=path, before=draft.current, after=draft.proposed, risk_change=risk),)
+
+
+def _facts(rows: Sequence[tuple[str, str | None]]) -> Table:
+    written: tuple[dict[str, Cell], ...] = tuple({"what": what, "value": value} for what, value in rows)
+    return Table(title="", columns=_FACTS, rows=written)
+
+
+Rows = list[tuple[str, str | None]]
+
+
+def _effect_rows(draft: ProposalDraft, candidate: Candidate | None, out_of_sample: Effect | None) -> Rows:
+    claim = [
+        ("Expected uplift (Sharpe ratio)", _signed(draft.expected_sharpe_improvement)),
+        ("Probability that it is better", _plain(draft.confidence_score)),
+        ("Predecessor's confidence, for comparison", _plain(draft.legacy_confidence)),
+        ("Out of sample", _out_of_sample(out_of_sample)),
+    ]
+    if candidate is None:
+        return [("Evidence", "none of the engine's: the author gives the reasons"), *claim]
+    predictive = interval(candidate.uplift_lower, candidate.uplift_upper)
+    claim[0] = (claim[0][0], _joined(claim[0][1], predictive and f"realised effect within {predictive}"))
+    claim[1] = (claim[1][0], _joined(claim[1][1], _horizon(candidate.horizon_years)))
+    effective = "n/a" if candidate.n_effective is None else f"{candidate.n_effective:.1f}"
+    return [
+        ("Effect", _effect_value(candidate.effect)),
+        ("Adjusted p-values", _adjusted(candidate.effect)),
+        ("Evidence grade", str(candidate.grade)),
+        *((f"By {METHOD_NAMES.get(one.method, one.method)}", effect_text(one)) for one in candidate.other_effects),
+        ("At the live configuration", _local(candidate)),
+        *claim,
+        ("Days and runs", f"{candidate.n_days:,} days, {candidate.n_runs:,} runs ({candidate.n_distinct:,} distinct)"),
+        ("Independent return series", f"{effective} effective, of {candidate.n_trials:,} trials counted"),
+        ("Smallest effect this campaign could find", _detectable(candidate)),
+        ("Stability", _stability(candidate)),
+    ]
+
+
+def _effect_value(effect: Effect) -> str | None:
+    written = effect_text(effect)
+    if written is None:
+        return f"{MISSING}: {effect.reason}"
+    name = "" if effect.metric != "sharpe_ratio" else f"{METRIC_NAMES[effect.metric]} "
+    level = "" if effect.confidence_level is None else f" at {100 * effect.confidence_level:.0f} %"
+    method = METHOD_NAMES.get(effect.method, effect.method)
+    return f"{name}{written}{level}, by {method} ({effect.n_pairs:,} pairs, {effect.n_days:,} days)"
+
+
+def _adjusted(effect: Effect) -> str | None:
+    values = [f"{name.replace('_', ' ')} {p:.3f}" for name, p in sorted(effect.adjusted_p_values.items())]
+    return ", ".join(values) or None
+
+
+def _local(candidate: Candidate) -> str | None:
+    if candidate.local_effect is None:
+        return None
+    return effect_text(candidate.local_effect) or f"{MISSING}: {candidate.local_effect.reason}"
+
+
+def _out_of_sample(effect: Effect | None) -> str:
+    if effect is None:
+        return "none yet: no day after the evidence has been replayed"
+    return _joined(effect_text(effect), f"{effect.n_days:,} days") or f"{MISSING}: {effect.reason}"
+
+
+def _detectable(candidate: Candidate) -> str | None:
+    if candidate.smallest_detectable_effect is None:
+        return None
+    needed = "" if candidate.days_needed is None else f"; its own size needs {candidate.days_needed:,} days"
+    return f"{candidate.smallest_detectable_effect:.2f}{needed}"
+
+
+def _stability(candidate: Candidate) -> str | None:
+    stability = candidate.stability
+    if stability is None or stability.sign_consistency is None:
+        return None if stability is None else f"{MISSING}: {stability.reason}"
+    drift = "" if stability.drift is None else f", drift {stability.drift:.2f} between them"
+    share = f"the same sign in {100 * stability.sign_consistency:.0f} %"
+    return f"{share} of {len(stability.sub_periods)} sub-periods{drift}"
+
+
+def _downside_rows(candidate: Candidate | None) -> Rows:
+    if candidate is None:
+        return [("Risk", "not measured: the proposal carries no evidence of the engine")]
+    rows: Rows = [
+        ("Worst regime", _worst(candidate.regimes, "no regime labels")),
+        ("Worst sub-period", _worst(candidate.stability.sub_periods if candidate.stability else (), "not judged")),
+        ("Worst stress", "no stress scenario is on record"),
+    ]
+    for metric in ("expected_shortfall", "max_drawdown", "volatility"):
+        effect = candidate.risk_effect(metric)
+        name = METRIC_NAMES[metric]
+        value = None if effect is None else effect_text(effect) or f"{MISSING}: {effect.reason}"
+        rows.append((f"Change of {name}", value))
+    return rows
+
+
+def _worst(slices: Sequence[SliceEffect], otherwise: str) -> str:
+    known = [(one.estimate, one) for one in slices if one.estimate is not None]
+    if not known:
+        return f"{MISSING}: {otherwise}"
+    estimate, worst = min(known, key=lambda pair: (pair[0], pair[1].label))
+    error = "" if worst.standard_error is None else f" (standard error {worst.standard_error:.2f})"
+    return f"{worst.label}: {estimate:+.2f}{error}, {worst.n_days:,} days"
+
+
+def _track_record(draft: ProposalDraft, record: TrackRecord | None) -> str:
+    if record is None or record.n_outcomes == 0:
+        return f"None yet: no proposal of the type {draft.proposal_type} has an outcome on record."
+    within = interval(record.lower, record.upper)
+    return (
+        f"{record.n_outcomes:,} proposals of the type {draft.proposal_type} have ended: claimed "
+        f"{_signed(record.claimed) or MISSING} on average, realised {_signed(record.realised) or MISSING}"
+        + (f" {within}." if within else ".")
+    )
+
+
+def _exit_plan(draft: ProposalDraft, candidate: Candidate | None) -> tuple[str, ...]:
+    path = draft.target_component
+    undone = f"removes {path}" if draft.current is ABSENT else f"sets {path} to {level_text(draft.current)}"
+    horizon = None if candidate is None else _horizon(candidate.horizon_years)
+    window = f"Evaluation window: {horizon or 'none stated'}. No outcome rule is fixed, so nothing reverts by itself."
+    way_back = (
+        f"Revert: one person, at once, with `meta-pipeline changes revert`; it {undone}, exactly as before. If the key "
+        "was changed since, it refuses and shows what is there."
+    )
+    return window, way_back
+
+
+def _who(record: ProposalRecord, approval_hours: float | None) -> Rows:
+    draft = record.draft
+    editors = f", nor its {len(record.editor_keys)} editors" if record.editor_keys else ""
+    if record.approved_by is not None:
+        decided = f"{record.approved_by}, {day(record.approved_at)}"
+    else:
+        decided = f"nobody yet; one active approver, not {draft.author}{editors}"
+    if record.approval_expires_at is not None:
+        lapses = day(record.approval_expires_at)
+    else:
+        lapses = None if approval_hours is None else f"{approval_hours:g} hours after it is given"
+    return [
+        ("Author", f"{draft.author} ({draft.author_kind})"),
+        ("Approver", decided),
+        ("May be decided until", day(record.expires_at)),
+        ("An approval lapses", lapses),
+        ("Base", f"version {draft.base_version} of {draft.strategy_id}"),
+        ("Digest", record.body_digest),
+    ]
+
+
+def _signed(value: float | None) -> str | None:
+    return None if value is None else f"{value:+.2f}"
+
+
+def _plain(value: float | None) -> str | None:
+    return None if value is None else f"{value:.2f}"
+
+
+def _horizon(years: float | None) -> str | None:
+    return None if years is None else f"over {years:g} years"
+
+
+def _joined(first: str | None, second: str | None) -> str | None:
+    if first is None:
+        return None
+    return f"{first}, {second}" if second else first
