@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from psycopg.conninfo import make_conninfo
 from sqlalchemy import Connection, text
 
 from meta_pipeline.errors import Conflict, DatabaseUnavailable, InputError, NothingToDo
@@ -209,13 +208,12 @@ def _pattern(*names: str) -> str:
 
 def _conninfo(database: Database) -> str:
     """Return the address for a command line: without secrets, which every user of the machine could read there."""
-    secrets = set(database.address.secrets)
-    if hidden := secrets - {"password"}:
+    if hidden := set(database.address.secrets) - {"password"}:
         raise InputError(
             f"pg_dump and pg_restore cannot be given {', '.join(sorted(hidden))} without showing it to other users of "
             "this machine; use a key without a passphrase, or run them by hand"
         )
-    return make_conninfo(**{name: value for name, value in database.address.options.items() if name not in secrets})
+    return database.address.conninfo(with_secrets=False)
 
 
 def _run(database: Database | None, program: str, *arguments: str) -> str:

@@ -185,7 +185,7 @@ def refuse_old_server(address: Address) -> None:
     import psycopg
 
     try:
-        with psycopg.connect(**{**address.options, **_connect_arguments(address)}, autocommit=True) as connection:
+        with psycopg.connect(address.conninfo(**_connect_arguments(address)), autocommit=True) as connection:
             version = connection.info.server_version
     except psycopg.Error as error:
         raise unavailable(address, error) from None
@@ -211,7 +211,7 @@ def unavailable(address: Address, error: Exception) -> DatabaseUnavailable:
     return DatabaseUnavailable(f"cannot connect to {address}: {said}; check that the server runs, and {VARIABLE}")
 
 
-def _connect_arguments(address: Address) -> dict[str, Any]:
+def _connect_arguments(address: Address) -> dict[str, str]:
     """Return what the URL does not say: other secrets than the password, and a name and a patience of ours."""
     named = address.options
     extra = {name: value for name, value in address.secrets.items() if name != "password"}

@@ -272,7 +272,7 @@ def _ensure_keeper(postmaster: Postmaster) -> None:
 def _ensure_database(postmaster: Postmaster) -> None:
     import psycopg
 
-    with psycopg.connect(**postmaster.address(SUPERUSER).options, autocommit=True) as connection:  # type: ignore[arg-type]
+    with psycopg.connect(postmaster.address(SUPERUSER).conninfo(), autocommit=True) as connection:
         if connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [DATABASE]).fetchone() is None:
             connection.execute(f'CREATE DATABASE "{DATABASE}"'.encode())
 

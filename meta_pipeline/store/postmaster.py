@@ -85,9 +85,8 @@ class Postmaster:
     def answers(self) -> bool:
         """Say whether the server accepts connections."""
         from psycopg import pq
-        from psycopg.conninfo import make_conninfo
 
-        conninfo = make_conninfo(**self.address(SUPERUSER).options, connect_timeout="5")
+        conninfo = self.address(SUPERUSER).conninfo(connect_timeout="5")
         return pq.PGconn.ping(conninfo.encode()) == pq.Ping.OK
 
     def process_id(self) -> int | None:

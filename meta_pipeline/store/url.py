@@ -81,6 +81,13 @@ class Address:
             query=rest,
         )
 
+    def conninfo(self, *, with_secrets: bool = True, **more: str) -> str:
+        """Return libpq's `keyword=value` text, for psycopg; without secrets, for a command line."""
+        from psycopg.conninfo import make_conninfo
+
+        hidden = () if with_secrets else self.secrets
+        return make_conninfo(**{name: value for name, value in self.options.items() if name not in hidden} | more)
+
     def for_dagster(self) -> str:
         """Return the URL that dagster-postgres takes: it needs psycopg2 named. Holds the password."""
         return self.url("psycopg2").render_as_string(hide_password=False)
@@ -162,7 +169,7 @@ def _options_of_url(rest: str) -> dict[str, str]:
 def _hosts_and_ports(places: str) -> tuple[str, str]:
     hosts, ports = [], []
     for place in places.split(","):
-        found = re.fullmatch(r"(\[[^\]]*\]|[^:\[\]]*)(?::(.*))?", place, re.DOTALL)
+        found = re.fullmatch(r"(\[[^\]]*\]|[^:\[\]]*)(?::([^:]*))?", place)
         if found is None:
             raise _unreadable("an IPv6 host is written in brackets, [::1]:5432")
         hosts.append(_decoded(found[1].strip("[]")))
