@@ -6,9 +6,9 @@ and the decision. `replay` decides every question again and compares the lines b
 
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Final, cast
+from typing import Any, Final, NamedTuple, cast
 
 import numpy as np
 
@@ -140,20 +140,13 @@ def as_json(value: object) -> JsonValue:
     Numbers that JSON lacks become {"$float": "nan"}; objects it lacks {"$object": type}, which no reader of votes
     accepts either.
     """
-    if value is None or isinstance(value, bool | np.bool_):
-        return None if value is None else bool(value)
-    if isinstance(value, int | float | np.integer | np.floating):
-        return _number_as_json(value)
-    if isinstance(value, str):
-        text = str(value)
-        return text if text.isprintable() else {"$object": "str"}
     if isinstance(value, Mapping):
         members = {printable_name(key): as_json(item) for key, item in value.items()}
         # A caller's own mapping that looks like one of our marks is wrapped, so that it reads back as itself.
         return {"$mapping": members} if any(key.startswith(_MARK) for key in members) else members
-    if isinstance(value, Sequence) and not isinstance(value, bytes | bytearray):
+    if isinstance(value, list | tuple) and not isinstance(value, _Opaque):
         return [as_json(item) for item in value]
-    return {"$object": type(value).__name__}
+    return _scalar_as_json(value)
 
 
 def from_json(value: Any) -> object:
@@ -167,14 +160,26 @@ def from_json(value: Any) -> object:
         if mark == "$float":
             return float(content)
         if mark == "$object":
-            return _Opaque()
+            return _Opaque(str(content))
         if mark == "$mapping":
             return {key: from_json(item) for key, item in content.items()}
     return {key: from_json(item) for key, item in value.items()}
 
 
-class _Opaque:
-    """Stands for an object that JSON could not hold."""
+class _Opaque(NamedTuple):
+    """Stands for an object that JSON could not hold, under the name of its type."""
+
+    type_name: str
+
+
+def _scalar_as_json(value: object) -> JsonValue:
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, int | float | np.integer | np.floating):
+        return _number_as_json(value)
+    if isinstance(value, str) and value.isprintable():
+        return str(value)
+    return {"$object": value.type_name if isinstance(value, _Opaque) else type(value).__name__}
 
 
 def _number_as_json(value: "int | float | np.integer | np.floating") -> JsonValue:

@@ -95,14 +95,14 @@ def would_trip(state: AgentState, settings: DecisionSettings) -> bool:
 
 def advance(state: AgentState, decision: Decision, settings: DecisionSettings) -> AgentState:
     """Return the state after a decision."""
-    if state.open_for > 0:
-        # The window starts empty when the breaker closes: what tripped it must not trip it again.
-        left = state.open_for - 1
-        return replace(state, open_for=left) if left else replace(state, open_for=0, n_recent=0, overrides=0)
-    if decision.reason == BREAKER_REASON:
-        return replace(state, open_for=settings.breaker_cooldown)
     n, kept = _shifted(state, settings)
-    return replace(state, n_recent=n, overrides=kept | (decision.outcome is Outcome.OVERRIDE))
+    overrides = kept | (decision.outcome is Outcome.OVERRIDE)
+    open_for = max(state.open_for - 1, 0)
+    if decision.reason == BREAKER_REASON and not state.breaker_open:
+        open_for = settings.breaker_cooldown
+    # The window goes on while the breaker is open, so that the bound holds in every window, also in one that
+    # spans the cooldown.
+    return replace(state, n_recent=n, overrides=overrides, open_for=open_for)
 
 
 def close_breaker(state: AgentState) -> AgentState:
