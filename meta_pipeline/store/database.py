@@ -185,7 +185,7 @@ def refuse_old_server(address: Address) -> None:
     import psycopg
 
     try:
-        with psycopg.connect(address.conninfo(**_connect_arguments(address)), autocommit=True) as connection:
+        with psycopg.connect(address.conninfo(_connect_arguments(address)), autocommit=True) as connection:
             version = connection.info.server_version
     except psycopg.Error as error:
         raise unavailable(address, error) from None

@@ -86,7 +86,7 @@ class Postmaster:
         """Say whether the server accepts connections."""
         from psycopg import pq
 
-        conninfo = self.address(SUPERUSER).conninfo(connect_timeout="5")
+        conninfo = self.address(SUPERUSER).conninfo({"connect_timeout": "5"})
         return pq.PGconn.ping(conninfo.encode()) == pq.Ping.OK
 
     def process_id(self) -> int | None:

@@ -81,12 +81,14 @@ class Address:
             query=rest,
         )
 
-    def conninfo(self, *, with_secrets: bool = True, **more: str) -> str:
-        """Return libpq's `keyword=value` text, for psycopg; without secrets, for a command line."""
+    def conninfo(self, more: Mapping[str, str] | None = None, *, with_secrets: bool = True) -> str:
+        """Return libpq's `keyword=value` text, with `more` options: for psycopg; for a command line without secrets."""
         from psycopg.conninfo import make_conninfo
 
         hidden = () if with_secrets else self.secrets
-        return make_conninfo(**{name: value for name, value in self.options.items() if name not in hidden} | more)
+        return make_conninfo(
+            **{name: value for name, value in self.options.items() if name not in hidden} | dict(more or {})
+        )
 
     def for_dagster(self) -> str:
         """Return the URL that dagster-postgres takes: it needs psycopg2 named. Holds the password."""
