@@ -90,8 +90,8 @@ def load_evidence(connection: Connection, strategy_id: str) -> Evidence:
     series: dict[str, set[str]] = {}
     digest = hashlib.sha256()
     configs: dict[str, Mapping[str, JsonValue]] = {}
-    result = connection.execution_options(stream_results=True).execute(
-        query("evidence_runs"), {"strategy_id": strategy_id}
+    result = connection.execute(
+        query("evidence_runs"), {"strategy_id": strategy_id}, execution_options={"stream_results": True}
     )
     for rows in result.partitions(ROWS_AT_ONCE):
         usable = [row for row in rows if row.state != RunState.QUARANTINED]
