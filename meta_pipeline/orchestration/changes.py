@@ -4,6 +4,7 @@ Belongs here: carrying the act from Dagster to the service that guards it. Both 
 without a sensor: nothing that acts on an approval starts by itself.
 """
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
 import dagster as dg
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from meta_pipeline.proposals.decision import ApplyResult, RevertResult
+    from meta_pipeline.report.table import Table
 
 LIVE_CONFIG: Final = "live_config"
 """The external asset that stands for the live configurations in the lineage."""
@@ -52,6 +54,7 @@ def revert_form(values: dict[str, Any]) -> dict[str, Any]:
 @dg.op(config_schema=APPLY_FORM, out=dg.Out(dg.Nothing), description="Apply approved proposals, one by one.")
 def apply(context: dg.OpExecutionContext, database: dg.ResourceParam[DatabaseResource]) -> None:
     """Apply each approved proposal in a transaction of its own; fail at the end if any was refused."""
+    from meta_pipeline.report.decisions import applies_table
     from meta_pipeline.store import governance
 
     form = context.op_config
@@ -62,12 +65,13 @@ def apply(context: dg.OpExecutionContext, database: dg.ResourceParam[DatabaseRes
         dry_run=form["dry_run"],
         proposal_ids=form.get("proposal_ids"),
     )
-    _conclude(context, results, dry_run=form["dry_run"])
+    _conclude(context, results, applies_table(results), dry_run=form["dry_run"])
 
 
 @dg.op(config_schema=REVERT_FORM, out=dg.Out(dg.Nothing), description="Restore the state before a change.")
 def revert(context: dg.OpExecutionContext, database: dg.ResourceParam[DatabaseResource]) -> None:
     """Revert one change in one transaction; a key that was changed since is not touched."""
+    from meta_pipeline.report.decisions import reverts_table
     from meta_pipeline.store import governance
 
     form = context.op_config
@@ -83,16 +87,20 @@ def revert(context: dg.OpExecutionContext, database: dg.ResourceParam[DatabaseRe
         )
     except MetaPipelineError as refusal:
         raise dg.Failure(str(refusal), allow_retries=False) from None
-    _conclude(context, [result], dry_run=form["dry_run"])
+    _conclude(context, [result], reverts_table([result]), dry_run=form["dry_run"])
 
 
 def _conclude(
-    context: dg.OpExecutionContext, results: "Sequence[ApplyResult | RevertResult]", *, dry_run: bool
+    context: dg.OpExecutionContext,
+    results: "Sequence[ApplyResult | RevertResult]",
+    table: "Table",
+    *,
+    dry_run: bool,
 ) -> None:
     refused = [result for result in results if result.outcome == "refused"]
     for result in results:
         (context.log.error if result in refused else context.log.info)(result.message)
-    metadata = _metadata(results)
+    metadata: dict[str, Any] = {"changes": table_value(table), **Counter(result.outcome for result in results)}
     if len(refused) < len(results) and not dry_run:
         context.log_event(dg.AssetMaterialization(asset_key=LIVE_CONFIG, metadata=metadata))
     if refused:
@@ -104,41 +112,6 @@ def _conclude(
     if not results:
         context.log.info("no proposal is approved; nothing to apply")
     context.add_output_metadata(metadata)
-
-
-def _metadata(results: "Sequence[ApplyResult | RevertResult]") -> dict[str, Any]:
-    from meta_pipeline.report.table import Column, Table
-    from meta_pipeline.report.tables import change_text
-
-    table = Table(
-        title="Changes",
-        columns=(
-            Column(key="strategy", header="Strategy"),
-            Column(key="touched", header="Touched"),
-            Column(key="risk", header="Risk"),
-            Column(key="version", header="Version"),
-            Column(key="outcome", header="Outcome"),
-            Column(key="change", header="Change"),
-            Column(key="message", header="Message"),
-        ),
-        rows=tuple(
-            {
-                "strategy": result.strategy_id,
-                "touched": "; ".join(f"{key.path}: {change_text(key.before, key.after)}" for key in result.touched),
-                "risk": result.risk_change,
-                "version": f"{result.base_version} → {result.new_version}" if result.new_version else None,
-                "outcome": result.outcome,
-                "change": result.change_id,
-                "message": result.message,
-            }
-            for result in results
-        ),
-        empty="Nothing to do.",
-    )
-    counted: dict[str, int] = {}
-    for result in results:
-        counted[result.outcome] = counted.get(result.outcome, 0) + 1
-    return {"changes": table_value(table), **counted}
 
 
 @dg.job(

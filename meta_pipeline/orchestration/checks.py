@@ -52,7 +52,7 @@ def no_proposal_without_evidence(database: dg.ResourceParam[DatabaseResource]) -
 
 @dg.asset_check(
     asset=LIVE_CONFIG,
-    description="Every configuration version after the first cites a change that was approved and applied, or reverted.",
+    description="Every configuration version but the first cites a change that was approved and applied, or reverted.",
 )
 def live_config_cites_applied_changes(database: dg.ResourceParam[DatabaseResource]) -> dg.AssetCheckResult:
     """Follow each version to its change, proposal and approval."""

@@ -40,8 +40,13 @@ class EvidenceState:
         return frozenset(self.evidence) & frozenset(self.live_versions)
 
     @property
+    def evidence_digest(self) -> str:
+        """Names the evidence alone, whatever is live."""
+        return digest(self.evidence)
+
+    @property
     def digest(self) -> str:
-        """Names exactly this state."""
+        """Names exactly this state: the evidence, and the live versions it is judged against."""
         return digest({name: [self.evidence[name], self.live_versions.get(name)] for name in self.strategies})
 
 

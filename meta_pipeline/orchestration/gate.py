@@ -71,33 +71,13 @@ def _hand_over(form: DecisionForm, *, approver: str, run_id: str, database: Data
 
 
 def _metadata(results: "list[DecisionResult]") -> dict[str, Any]:
-    from meta_pipeline.report.table import Column, Table
+    from meta_pipeline.report.decisions import decisions_table
 
     approved = [result.proposal_id for result in results if result.outcome != "refused" and result.verdict == "approve"]
-    table = Table(
-        title="Decisions",
-        columns=(
-            Column(key="proposal", header="Proposal"),
-            Column(key="verdict", header="Verdict"),
-            Column(key="outcome", header="Outcome"),
-            Column(key="status", header="Status now"),
-            Column(key="message", header="Message"),
-        ),
-        rows=tuple(
-            {
-                "proposal": result.proposal_id,
-                "verdict": result.verdict,
-                "outcome": result.outcome,
-                "status": result.status,
-                "message": " ".join([result.message, *result.notes]),
-            }
-            for result in results
-        ),
-    )
     counted = dict.fromkeys(("approved", "rejected", "already", "refused"), 0)
     for result in results:
         counted[result.outcome] += 1
-    metadata: dict[str, Any] = {"decisions": table_value(table), **counted}
+    metadata: dict[str, Any] = {"decisions": table_value(decisions_table(results)), **counted}
     if approved:
         # Dagster carries the decision; applying it is another act, by whoever may.
         metadata["next"] = commands_value(

@@ -15,6 +15,7 @@ from meta_pipeline.orchestration.decision_form import OpenProposal, launchpad_li
 from meta_pipeline.proposals.candidate import Candidate
 from meta_pipeline.proposals.draft import ProposalRecord
 from meta_pipeline.proposals.states import OPEN, Status
+from meta_pipeline.report.approval import evidence_of
 from meta_pipeline.report.table import Column, Kind, Table
 from meta_pipeline.report.tables import change_text, effect_text
 from meta_pipeline.report.text import markdown
@@ -49,6 +50,11 @@ class OpenLine:
         )
 
     @property
+    def holds_until(self) -> datetime:
+        """When the proposal lapses, or its approval."""
+        return self.record.expires_at if self.is_pending else self.record.approval_expires_at or self.record.expires_at
+
+    @property
     def is_pending(self) -> bool:
         """Whether nobody has decided yet."""
         return self.record.status is Status.PENDING
@@ -56,17 +62,11 @@ class OpenLine:
 
 def read_open(connection: Connection, *, now: datetime, strategy_id: str | None = None) -> list[OpenLine]:
     """Read the proposals that are pending or approved and have not lapsed: by strategy, the largest claim first."""
-    from meta_pipeline.store.candidates import read_candidate
     from meta_pipeline.store.proposals import list_proposals
 
-    lines = []
-    for record in list_proposals(connection, strategy_id=strategy_id, status=OPEN):
-        ends = record.expires_at if record.approval_expires_at is None else record.approval_expires_at
-        if ends > now:
-            candidate_id = record.draft.candidate_id
-            found = None if candidate_id is None else read_candidate(connection, candidate_id)
-            lines.append(OpenLine(record=record, candidate=None if found is None else found.candidate))
-    return sorted(lines, key=_order)
+    found = list_proposals(connection, strategy_id=strategy_id, status=OPEN)
+    lines = [OpenLine(record=record, candidate=evidence_of(record.draft)) for record in found]
+    return sorted((line for line in lines if line.holds_until > now), key=_order)
 
 
 def _order(line: OpenLine) -> tuple[str, float, str]:

@@ -40,7 +40,7 @@ class Made:
 )
 def proposals(
     context: dg.AssetExecutionContext, database: dg.ResourceParam[DatabaseResource]
-) -> dg.MaterializeResult[None]:
+) -> dg.MaterializeResult:  # type: ignore[type-arg]  # Dagster knows the bare type only
     """Propose for every strategy with evidence."""
     from meta_pipeline.store.governance import expire
 

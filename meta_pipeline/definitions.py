@@ -1,0 +1,57 @@
+"""THE list: everything that Dagster shows, on one page. Loading it connects to nothing and does no work."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import dagster as dg
+
+from meta_pipeline.orchestration.assets.backtest_aggregates import backtest_aggregates
+from meta_pipeline.orchestration.assets.diagnostics_report import diagnostics_report
+from meta_pipeline.orchestration.assets.external import approvals, live_config
+from meta_pipeline.orchestration.assets.proposals import proposals
+from meta_pipeline.orchestration.changes import apply_approved, revert_change
+from meta_pipeline.orchestration.checks import REFRESH_CHECKS
+from meta_pipeline.orchestration.gate import approve_proposals
+from meta_pipeline.orchestration.jobs import nightly
+from meta_pipeline.orchestration.pruning import prune_runs
+from meta_pipeline.orchestration.resources import DatabaseResource
+from meta_pipeline.orchestration.schedules import nightly_at_two, prune_runs_weekly
+from meta_pipeline.orchestration.sensors import failed_checks, failed_runs, new_backtests
+
+
+def build_definitions(resources: Mapping[str, Any] | None = None) -> dg.Definitions:
+    """List everything.
+
+    Parameters
+    ----------
+    resources
+        Instead of the real ones, by name; tests hand in a database of their own.
+    """
+    return dg.Definitions(
+        assets=[
+            backtest_aggregates,
+            diagnostics_report,
+            proposals,
+            # decided and applied by people, elsewhere
+            approvals,
+            live_config,
+        ],
+        # counts reconcile; nothing NaN; no proposal without evidence; live config cites applied changes only
+        asset_checks=REFRESH_CHECKS,
+        jobs=[
+            nightly,
+            # a person acts: these have no schedule and no sensor
+            approve_proposals,
+            apply_approved,
+            revert_change,
+            # housekeeping
+            prune_runs,
+        ],
+        schedules=[nightly_at_two, prune_runs_weekly],
+        sensors=[new_backtests, failed_runs, failed_checks],
+        resources={"database": DatabaseResource(), **(resources or {})},
+        executor=dg.in_process_executor,
+    )
+
+
+defs = build_definitions()

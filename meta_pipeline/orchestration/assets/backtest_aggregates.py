@@ -1,0 +1,161 @@
+"""The asset `backtest_aggregates`: every pending run is absorbed, and the aggregates of its strategy are made anew."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import dagster as dg
+
+from meta_pipeline.orchestration.evidence_state import evidence_state
+from meta_pipeline.orchestration.isolation import Outcome, check_result, check_spec, each_strategy
+from meta_pipeline.orchestration.metadata import picture_value, table_value
+from meta_pipeline.orchestration.refreshing import scope_of
+from meta_pipeline.orchestration.resources import DatabaseResource
+
+if TYPE_CHECKING:
+    from meta_pipeline.backtests.aggregates import Aggregate
+    from meta_pipeline.report.table import Table
+
+NAME: Final = "backtest_aggregates"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Refreshed:
+    """What one strategy's refresh did; the returns it read are not kept."""
+
+    n_absorbed: int
+    n_runs: int
+    n_quarantined: int
+    aggregates: "tuple[Aggregate, ...]"
+
+
+@dg.asset(
+    name=NAME,
+    group_name="evidence",
+    check_specs=[check_spec(NAME)],
+    description=(
+        "Performance per strategy, market, regime, sector and configuration, recomputed from return series. Absorbing "
+        "a run and counting it happen in one transaction, so that none is lost and none counts twice."
+    ),
+)
+def backtest_aggregates(
+    context: dg.AssetExecutionContext, database: dg.ResourceParam[DatabaseResource]
+) -> dg.MaterializeResult:  # type: ignore[type-arg]  # Dagster knows the bare type only
+    """Refresh every strategy with pending runs, each in a transaction of its own."""
+    from meta_pipeline.store.backtests import pending_runs
+
+    with database.connect() as connection:
+        waiting = [found.strategy_id for found in pending_runs(connection, now=database.now()).strategies]
+    scope = scope_of(context.run)
+    due = [strategy for strategy in waiting if scope is None or strategy in scope]
+    outcome = each_strategy(due, lambda strategy: refresh(strategy, database), context.log)
+    with database.connect() as connection:
+        state = evidence_state(connection)
+    return dg.MaterializeResult(
+        metadata=_metadata(outcome, n_strategies=len(state.evidence)),
+        data_version=dg.DataVersion(state.evidence_digest),
+        check_results=[check_result(outcome)],
+    )
+
+
+def refresh(strategy_id: str, database: DatabaseResource) -> Refreshed:
+    """Absorb one strategy's pending runs and replace its aggregates, in one transaction."""
+    from meta_pipeline.store import aggregates
+
+    with database.begin() as connection:
+        done = aggregates.refresh(connection, strategy_id, now=database.now())
+    states = done.evidence.states
+    return Refreshed(
+        n_absorbed=done.n_absorbed,
+        n_runs=sum(states.values()),
+        n_quarantined=sum(count for name, count in states.items() if name.startswith("quarantined")),
+        aggregates=done.aggregates,
+    )
+
+
+def _metadata(outcome: Outcome[Refreshed], *, n_strategies: int) -> dict[str, Any]:
+    done = outcome.done
+    numbers = {
+        "runs absorbed": sum(one.n_absorbed for one in done.values()),
+        "runs in quarantine": sum(one.n_quarantined for one in done.values()),
+        "strategies refreshed": len(done),
+        "strategies failed": len(outcome.failed),
+        "strategies with evidence": n_strategies,
+    }
+    if not done:
+        return {**numbers, "remarks": dg.MetadataValue.md("No run was pending; nothing was refreshed.")}
+    return {
+        "performance": table_value(_performance(done)),
+        "Sharpe ratios": picture_value(_picture(done), says="Sharpe ratio of each strategy and market"),
+        **numbers,
+    }
+
+
+def _performance(done: dict[str, Refreshed]) -> "Table":
+    from meta_pipeline.report.table import Column, Kind, Table
+
+    rows = []
+    for name, one in done.items():
+        for found in _slices(one.aggregates, "strategy", "market"):
+            whole = found.dimension == "strategy"
+            rows.append(
+                {
+                    "strategy": name,
+                    "slice": "all" if whole else found.label,
+                    "absorbed": one.n_absorbed if whole else None,
+                    "quarantined": one.n_quarantined if whole else None,
+                    "n_runs": found.n_runs,
+                    "n_distinct": found.n_distinct,
+                    "n_days": found.n_days,
+                    "sharpe": found.sharpe,
+                    "volatility": found.volatility,
+                    "max_drawdown": found.max_drawdown,
+                    "win_rate": found.win_rate,
+                }
+            )
+    return Table(
+        title="Performance, pooled over configurations",
+        columns=(
+            Column(key="strategy", header="Strategy"),
+            Column(key="slice", header="Market"),
+            Column(key="n_runs", header="Runs", kind=Kind.COUNT),
+            Column(key="n_distinct", header="Distinct", kind=Kind.COUNT),
+            Column(key="n_days", header="Days", kind=Kind.COUNT),
+            Column(key="sharpe", header="Sharpe ratio", kind=Kind.NUMBER),
+            Column(key="volatility", header="Volatility", kind=Kind.PERCENT),
+            Column(key="max_drawdown", header="Deepest drawdown", kind=Kind.PERCENT),
+            Column(key="win_rate", header="Win rate", kind=Kind.PERCENT),
+        ),
+        rows=tuple(rows),
+    )
+
+
+def _picture(done: dict[str, Refreshed]) -> bytes:
+    from meta_pipeline.report.pictures import Bar, intervals_picture
+
+    bars = []
+    for name, one in done.items():
+        for found in _slices(one.aggregates, "strategy", "market"):
+            error = found.body.get("sharpe_standard_error")
+            known = found.sharpe is not None and isinstance(error, int | float)
+            margin = 1.96 * float(error) if known else None  # type: ignore[arg-type]
+            bars.append(
+                Bar(
+                    label=name if found.dimension == "strategy" else f"{name}  {found.label}",
+                    value=found.sharpe,
+                    lower=None if margin is None or found.sharpe is None else found.sharpe - margin,
+                    upper=None if margin is None or found.sharpe is None else found.sharpe + margin,
+                    marked=found.dimension == "strategy",
+                )
+            )
+    return intervals_picture(
+        bars,
+        title="Sharpe ratio, pooled over configurations",
+        axis="annualised Sharpe ratio, 95 % interval",
+        marked="strategy",
+        unmarked="one market",
+    )
+
+
+def _slices(aggregates: "Sequence[Aggregate]", *dimensions: str) -> "list[Aggregate]":
+    return [found for name in dimensions for found in aggregates if found.dimension == name]

@@ -1,0 +1,175 @@
+"""The asset `diagnostics_report`: what a researcher reads about each strategy before anything is proposed."""
+
+from typing import TYPE_CHECKING, Any, Final
+
+import dagster as dg
+
+from meta_pipeline.errors import InsufficientData
+from meta_pipeline.orchestration.evidence_state import evidence_state
+from meta_pipeline.orchestration.isolation import Outcome, check_result, check_spec, each_strategy
+from meta_pipeline.orchestration.judging import judge
+from meta_pipeline.orchestration.metadata import picture_value, table_value
+from meta_pipeline.orchestration.refreshing import scope_of
+from meta_pipeline.orchestration.resources import DatabaseResource
+
+if TYPE_CHECKING:
+    from meta_pipeline.diagnostics.diagnose import DiagnosticsReport
+    from meta_pipeline.report.table import Table
+
+NAME: Final = "diagnostics_report"
+
+
+@dg.asset(
+    name=NAME,
+    deps=["backtest_aggregates"],
+    group_name="evidence",
+    check_specs=[check_spec(NAME)],
+    description=(
+        "Per strategy: data health, the effect of each knob, dead and aliased knobs, underperforming and high-risk "
+        "configurations, stability over time, and how much of the best may be luck."
+    ),
+)
+def diagnostics_report(
+    context: dg.AssetExecutionContext, database: dg.ResourceParam[DatabaseResource]
+) -> dg.MaterializeResult:  # type: ignore[type-arg]  # Dagster knows the bare type only
+    """Write a report for every strategy with evidence."""
+    with database.connect() as connection:
+        state = evidence_state(connection)
+    scope = scope_of(context.run)
+    chosen = [strategy for strategy in state.strategies if scope is None or strategy in scope]
+    outcome = each_strategy(
+        [name for name in chosen if name in state.declared], lambda name: report_for(name, database), context.log
+    )
+    return dg.MaterializeResult(
+        metadata=_metadata(outcome),
+        data_version=dg.DataVersion(state.digest),
+        check_results=[check_result(outcome)],
+    )
+
+
+def report_for(strategy_id: str, database: DatabaseResource) -> "DiagnosticsReport | str":
+    """Diagnose one strategy and keep the report; too little data gives the sentence that says so instead."""
+    from meta_pipeline.diagnostics.diagnose import diagnose
+    from meta_pipeline.store import diagnostics
+    from meta_pipeline.store.aggregates import read_aggregates
+
+    judged = judge(strategy_id, database)
+    with database.connect() as connection:
+        aggregates = read_aggregates(connection, strategy_id)
+        health = diagnostics.data_health(connection, strategy_id)
+    try:
+        report = diagnose(
+            judged.panel,
+            knobs=judged.record.strategy.knobs,
+            live=judged.record.strategy.live_config,
+            proposed=judged.proposed,
+            aggregates=aggregates,
+            data_health=health,
+        )
+    except InsufficientData as sentence:
+        return str(sentence)
+    with database.begin() as connection:
+        diagnostics.write_report(connection, report, strategy_id=strategy_id, now=database.now())
+    return report
+
+
+def _metadata(outcome: "Outcome[DiagnosticsReport | str]") -> dict[str, Any]:
+    from meta_pipeline.report.text import markdown
+
+    reports = {name: found for name, found in outcome.done.items() if not isinstance(found, str)}
+    said = [f"- {markdown(name)}: {markdown(found)}" for name, found in outcome.done.items() if isinstance(found, str)]
+    said += [
+        f"- {markdown(name)}: {markdown(note.sentence)}" for name, report in reports.items() for note in report.notes
+    ]
+    return {
+        "overview": table_value(_overview(reports)),
+        "effects": picture_value(_picture(reports), says="effect of each change that was looked at"),
+        **({"remarks": dg.MetadataValue.md("\n".join(said))} if said else {}),
+        "reports": len(reports),
+        "strategies failed": len(outcome.failed),
+        "configurations": sum(report.n_configurations for report in reports.values()),
+        "underperforming": sum(report.underperforming.count for report in reports.values()),
+        "high risk": sum(report.high_risk.count for report in reports.values()),
+        "runs in quarantine": sum(report.data_health.quarantined for report in reports.values()),
+    }
+
+
+def _overview(reports: "dict[str, DiagnosticsReport]") -> "Table":
+    from meta_pipeline.report.table import Column, Kind, Table
+
+    rows = []
+    for name, report in reports.items():
+        by_status = {
+            status: ", ".join(knob.path for knob in report.knobs if knob.status == status) or "none"
+            for status in ("dead", "aliased")
+        }
+        live = None if report.live is None else report.live.figures.sharpe
+        rows.append(
+            {
+                "strategy": name,
+                "used": report.n_runs,
+                "quarantined": report.data_health.quarantined,
+                "configurations": report.n_configurations,
+                "underperforming": report.underperforming.count,
+                "high_risk": report.high_risk.count,
+                "live": live,
+                "best": report.overfitting.sharpe,
+                "luck": report.overfitting.luck,
+                "deflated": report.overfitting.deflated_sharpe,
+                **by_status,
+                "proposals": report.n_proposals,
+            }
+        )
+    return Table(
+        title="Diagnostics",
+        columns=(
+            Column(key="strategy", header="Strategy"),
+            Column(key="used", header="Runs", kind=Kind.COUNT),
+            Column(key="quarantined", header="Quarantined", kind=Kind.COUNT),
+            Column(key="configurations", header="Configurations", kind=Kind.COUNT),
+            Column(key="underperforming", header="Underperforming", kind=Kind.COUNT),
+            Column(key="high_risk", header="High risk", kind=Kind.COUNT),
+            Column(key="live", header="Sharpe, live", kind=Kind.NUMBER),
+            Column(key="best", header="Sharpe, best", kind=Kind.NUMBER),
+            Column(key="luck", header="Best by luck alone", kind=Kind.NUMBER),
+            Column(key="deflated", header="P(best is skill)", kind=Kind.PROBABILITY),
+            Column(key="dead", header="Dead knobs"),
+            Column(key="aliased", header="Aliased knobs"),
+            Column(key="proposals", header="Proposals", kind=Kind.COUNT),
+        ),
+        rows=tuple(rows),
+        empty="No strategy has enough evidence for a report.",
+    )
+
+
+def _picture(reports: "dict[str, DiagnosticsReport]") -> bytes:
+    from meta_pipeline.proposals.candidate_json import level_from_json
+    from meta_pipeline.report.pictures import Bar, intervals_picture
+    from meta_pipeline.report.tables import change_text
+
+    effects = [
+        (name, effect)
+        for name, report in reports.items()
+        for effect in report.effects
+        if effect.metric == "sharpe_ratio" and effect.estimate is not None
+    ]
+    # The widest stories first: what is proposed, then what moved the Sharpe ratio most.
+    effects.sort(key=lambda item: (item[1].suppressed_by is not None, -abs(item[1].estimate or 0.0)))
+    bars = [
+        Bar(
+            label=f"{name}  {effect.knob} "
+            f"{change_text(level_from_json(effect.from_value), level_from_json(effect.to_value))}",
+            value=effect.estimate,
+            lower=effect.lower,
+            upper=effect.upper,
+            marked=effect.suppressed_by is None,
+        )
+        for name, effect in effects
+    ]
+    return intervals_picture(
+        bars,
+        title="Effect of changes against what is live",
+        axis="change of the annualised Sharpe ratio",
+        marked="proposed",
+        unmarked="suppressed",
+    )
