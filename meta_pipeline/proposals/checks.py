@@ -286,10 +286,10 @@ def no_approved_rival(s: Situation) -> Check:
 SAVE: Final[tuple[Checker, ...]] = (base, target, knob_allows, risk_as_stated)
 """What a proposal has to pass to be stored at all."""
 
-APPROVE: Final[tuple[Checker, ...]] = (
-    *(content, person_on_the_list, second_person),
-    *(undecided_in_time, *SAVE, no_approved_rival),
-)
+REVIEW: Final[tuple[Checker, ...]] = (content, undecided_in_time, *SAVE, no_approved_rival)
+"""What an approver wants to see passed before deciding."""
+
+APPROVE: Final[tuple[Checker, ...]] = (content, person_on_the_list, second_person, *REVIEW[1:])
 REJECT: Final[tuple[Checker, ...]] = (person_on_the_list,)
 APPLY: Final[tuple[Checker, ...]] = (
     *(status_allows_apply, content, approved_content, approval_in_time, person_on_the_list, second_person),

@@ -1,5 +1,6 @@
 """What a strategy says about a knob: its type, bounds, largest step, and direction of risk."""
 
+import json
 import math
 import re
 from collections.abc import Callable, Mapping
@@ -257,3 +258,32 @@ def knob_of(declaration: Mapping[str, Any]) -> Knob:
             raise InputError(f"knob {fields['path']}: choices is {fields['choices']!r}; give a list")
         fields["choices"] = tuple(fields["choices"])
     return Knob(**fields)
+
+
+def typed_value(knob: Knob, text: str) -> JsonValue:
+    """Read a value for a knob as a person types it.
+
+    Parameters
+    ----------
+    text
+        For text knobs taken as it is; `true` or `false`; a number; for JSON knobs, JSON.
+
+    Raises
+    ------
+    InputError
+        If the text cannot be read as the knob's type. Whether the knob allows the value is not judged here.
+    """
+    if knob.knob_type == "str":
+        return text
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{knob.path}: {text[:80]!r} cannot be read as {knob.knob_type}; write it as JSON") from error
+    if not KNOB_TYPES[knob.knob_type](value):
+        raise InputError(f"{knob.path}: {text[:80]!r} is not of the declared type {knob.knob_type}")
+    if knob.knob_type != "float":
+        parsed: JsonValue = value
+        return parsed
+    # 1 means 1.0 here, as the knob is a float, unless it is declared to be chosen from integers.
+    equal = [choice for choice in knob.choices or () if _is_float(choice) and choice == value]
+    return equal[0] if equal else float(value)

@@ -6,7 +6,7 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from meta_pipeline.errors import InputError, Unhealthy
-from meta_pipeline.proposals.checks import APPLY, Check, Situation, error_of, first_failure, run_checks
+from meta_pipeline.proposals.checks import APPLY, REVIEW, Check, Checker, Situation, error_of, first_failure, run_checks
 from meta_pipeline.proposals.configs import with_level
 from meta_pipeline.proposals.decision import ApplyResult
 from meta_pipeline.proposals.diff import sentence, touched_keys
@@ -31,7 +31,7 @@ def apply_one(connection: Connection, proposal_id: str, *, actor: str, now: date
     if record.status in {Status.APPLIED, Status.KEPT}:
         return _already_applied(connection, record)
     seen = _situation(connection, record, now=now, lock=True)
-    judged = _judge(seen)
+    judged = _judge(seen, APPLY)
     failed = first_failure(judged.checks)
     if failed is not None:
         _end_if_over(connection, record, failed, actor, now)
@@ -54,11 +54,11 @@ def _situation(connection: Connection, record: ProposalRecord, *, now: datetime,
     return situation(connection, record, now=now, approval=approval, lock=lock)
 
 
-def _judge(seen: Situation) -> ApplyResult:
+def _judge(seen: Situation, checkers: tuple[Checker, ...]) -> ApplyResult:
     """Return the result of a proposal as far as the checks go: refused, or "would_apply"."""
     record = seen.record
     draft = record.draft
-    checks = run_checks(APPLY, seen)
+    checks = run_checks(checkers, seen)
     failed = first_failure(checks)
     live = dict(seen.live or {})
     try:
@@ -114,10 +114,11 @@ def _end_if_over(connection: Connection, record: ProposalRecord, failed: Check, 
 def preview(connection: Connection, proposal_id: str, *, now: datetime) -> ApplyResult:
     """Show what applying a proposal would do, with every check, without writing or locking anything.
 
-    Unlike a dry run it also answers for proposals that are not approved yet.
+    For a proposal that nobody has decided on, the checks are those that do not depend on who decides.
     """
     record = rows.get(connection, proposal_id)
-    return _judge(_situation(connection, record, now=now, lock=False))
+    checkers = REVIEW if record.status is Status.PENDING else APPLY
+    return _judge(_situation(connection, record, now=now, lock=False), checkers)
 
 
 def _sentence(record: ProposalRecord) -> str:

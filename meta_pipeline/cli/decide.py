@@ -1,0 +1,136 @@
+"""`meta-pipeline approve`, `reject` and `apply`: the gate's own service, from the command line."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from meta_pipeline.canonical import JsonValue
+from meta_pipeline.cli import common
+from meta_pipeline.cli.common import AsJson
+from meta_pipeline.cli.proposals import ProposalId, print_effect
+from meta_pipeline.errors import InputError, NothingToDo
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from meta_pipeline.proposals.decision import ApplyResult, DecisionResult, Verdict
+    from meta_pipeline.store.database import Database
+
+Digest = Annotated[
+    str | None,
+    typer.Option(help="Digest of what you decide on, 64 digits. Without it the proposal is shown and you are asked."),
+]
+
+
+def approve(
+    proposal_id: ProposalId,
+    digest: Digest = None,
+    reason: Annotated[str, typer.Option(help="Why.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Approve one proposal, as the person you are. Nothing is applied by that."""
+    _decide(proposal_id, "approve", digest=digest, reason=reason, as_json=as_json)
+
+
+def reject(
+    proposal_id: ProposalId,
+    reason: Annotated[str, typer.Option(help="Why. The same change is then not proposed again for a while.")],
+    digest: Digest = None,
+    as_json: AsJson = False,
+) -> None:
+    """Reject one proposal, with a reason."""
+    _decide(proposal_id, "reject", digest=digest, reason=reason, as_json=as_json)
+
+
+def apply(
+    proposal_id: Annotated[
+        str | None, typer.Argument(metavar="[ID]", help="The proposal; the first digits are enough.")
+    ] = None,
+    all_approved: Annotated[
+        bool, typer.Option("--all-approved", help="All approved proposals, each in a transaction of its own.")
+    ] = False,
+    strategy: Annotated[str | None, typer.Option(help="With --all-approved: only this strategy.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Run the real transaction and roll it back.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Apply one approved proposal, or all of them, to the live configuration."""
+    from meta_pipeline.store import governance, proposals
+
+    if (proposal_id is None) != all_approved:
+        raise InputError("say what to apply: either a proposal's ID or --all-approved")
+    who = common.actor()
+    with common.open_database() as database:
+        if proposal_id is None:
+            results = governance.apply_approved(database, strategy, actor=who, now=common.now(), dry_run=dry_run)
+            _emit_batch(results, as_json=as_json)
+            return
+        with database.connect() as connection:
+            found = proposals.find(connection, proposal_id)
+        result = governance.apply(database, found, actor=who, now=common.now(), dry_run=dry_run)
+    common.emit(result.to_json(), as_json=as_json, human=lambda console: print_effect(console, result))
+    if result.error is not None:
+        raise typer.Exit(result.error.exit_code)
+
+
+def _decide(proposal_id: str, verdict: "Verdict", *, digest: str | None, reason: str, as_json: bool) -> None:
+    from meta_pipeline.proposals.decision import Decision
+    from meta_pipeline.store import governance, proposals
+
+    settings = common.settings()
+    with common.open_database() as database:
+        with database.connect() as connection:
+            found = proposals.find(connection, proposal_id)
+        named = digest if digest is not None else _confirmed(database, found, verdict, as_json=as_json)
+        (result,) = governance.decide(
+            database,
+            [Decision(proposal_id=found, digest=named.strip().lower(), verdict=verdict, reason=reason)],
+            approver=common.actor(),
+            channel="cli",
+            channel_ref="",
+            now=common.now(),
+            settings=settings,
+        )
+    if result.error is not None:
+        raise result.error
+    common.emit(result.to_json(), as_json=as_json, human=lambda console: _print_decision(console, result))
+
+
+def _confirmed(database: "Database", proposal_id: str, verdict: str, *, as_json: bool) -> str:
+    """Show the proposal, and have the person type the start of the digest of what was shown."""
+    from meta_pipeline.report.approval import approval_sheet
+    from meta_pipeline.store import governance, proposals
+
+    with database.connect() as connection:
+        record = proposals.get(connection, proposal_id)
+        seen = governance.preview(connection, proposal_id, now=common.now())
+    if as_json:
+        raise InputError(f"with --json nobody is asked; give --digest {record.body_digest}")
+    common.console(stderr=True).print(approval_sheet(record, checks=seen.checks, touched=seen.touched).rich())
+    common.confirm_digest(record.body_digest, what=f"{verdict} {proposal_id}")
+    return record.body_digest
+
+
+def _print_decision(console: "Console", result: "DecisionResult") -> None:
+    from meta_pipeline.report.text import visible
+
+    console.print(visible(result.message), markup=False)
+    for note in result.notes:
+        console.print(f"  note: {visible(note)}", markup=False)
+    if result.outcome == "approved":
+        console.print(f"  next:  meta-pipeline apply {result.proposal_id} --dry-run", markup=False, soft_wrap=True)
+
+
+def _emit_batch(results: "list[ApplyResult]", *, as_json: bool) -> None:
+    if not results:
+        raise NothingToDo("no proposal is approved, so there is nothing to apply")
+
+    def human(console: "Console") -> None:
+        from meta_pipeline.report.decisions import applies_table
+
+        console.print(applies_table(results).rich())
+
+    payload: JsonValue = {"results": [result.to_json() for result in results]}
+    common.emit(payload, as_json=as_json, human=human)
+    refused = next((result.error for result in results if result.error is not None), None)
+    if refused is not None:
+        raise typer.Exit(refused.exit_code)
