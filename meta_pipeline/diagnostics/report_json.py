@@ -1,0 +1,94 @@
+"""Reports read back from JSON: the reverse of `DiagnosticsReport.to_json`."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from meta_pipeline.diagnostics.diagnose import REPORT_FORMAT, DiagnosticsReport
+from meta_pipeline.diagnostics.records import (
+    Configuration,
+    DataHealth,
+    Figures,
+    Findings,
+    KnobEffect,
+    KnobStatus,
+    Overfitting,
+    Period,
+    Slice,
+    SplitHalf,
+    Thresholds,
+)
+from meta_pipeline.errors import InputError
+from meta_pipeline.proposals.candidate import Note, SliceEffect
+
+Json = Mapping[str, Any]
+
+_LISTS_OF_SLICES: Final = ("by_market", "by_regime", "by_sector")
+_FINDINGS: Final = ("underperforming", "high_risk", "pareto")
+
+
+def report_from_json(data: Json) -> DiagnosticsReport:
+    """Read a report that `DiagnosticsReport.to_json` wrote.
+
+    Raises
+    ------
+    InputError
+        If it has another format, or a field is missing.
+    """
+    if data.get("format") != REPORT_FORMAT:
+        raise InputError(
+            f"the report has format {data.get('format')!r}, this version reads {REPORT_FORMAT}; compute it anew"
+        )
+    try:
+        return _report(data)
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(
+            f"this is not a report as this version writes it ({type(error).__name__}: {error}); compute it anew"
+        ) from error
+
+
+def _report(data: Json) -> DiagnosticsReport:
+    parts: dict[str, Any] = {name: data[name] for name in DiagnosticsReport.__dataclass_fields__}
+    parts |= {name: tuple(_slice(one) for one in data[name]) for name in _LISTS_OF_SLICES}
+    parts |= {name: _findings(data[name]) for name in _FINDINGS}
+    parts |= {
+        "thresholds": Thresholds(**data["thresholds"]),
+        "data_health": DataHealth(**data["data_health"]),
+        "notes": tuple(Note(**dict(note) | {"subjects": tuple(note["subjects"])}) for note in data["notes"]),
+        "overall": None if data["overall"] is None else Figures(**data["overall"]),
+        "live": _configuration(data["live"]),
+        "knobs": tuple(_knob(knob) for knob in data["knobs"]),
+        "effects": tuple(_effect(effect) for effect in data["effects"]),
+        "periods": tuple(Period(**period) for period in data["periods"]),
+        "overfitting": _overfitting(data["overfitting"]),
+    }
+    return DiagnosticsReport(**parts)
+
+
+def _slice(data: Json) -> Slice:
+    return Slice(label=data["label"], figures=Figures(**data["figures"]))
+
+
+def _configuration(data: Json | None) -> Configuration | None:
+    if data is None:
+        return None
+    parts = {"figures": Figures(**data["figures"])} | {name: tuple(data[name]) for name in ("markets", "reasons")}
+    return Configuration(**dict(data) | parts)
+
+
+def _findings(data: Json) -> Findings:
+    shown = tuple(one for item in data["configurations"] if (one := _configuration(item)) is not None)
+    return Findings(count=data["count"], configurations=shown)
+
+
+def _knob(data: Json) -> KnobStatus:
+    return KnobStatus(**dict(data) | {"aliased_with": tuple(data["aliased_with"])})
+
+
+def _effect(data: Json) -> KnobEffect:
+    regimes = tuple(SliceEffect(**regime) for regime in data["regimes"])
+    return KnobEffect(**dict(data) | {"regimes": regimes})
+
+
+def _overfitting(data: Json) -> Overfitting:
+    parts = {"best": _configuration(data["best"]), "split_half": SplitHalf(**data["split_half"])}
+    return Overfitting(**dict(data) | parts)

@@ -1,0 +1,91 @@
+"""Diagnostics reports, kept under the digest of what they say.
+
+A report is written once. When the same evidence comes back, it is not written anew, but counts as the latest again.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, Select, func, select
+from sqlalchemy.dialects.postgresql import insert
+
+from meta_pipeline.diagnostics.diagnose import DiagnosticsReport
+from meta_pipeline.diagnostics.report_json import report_from_json
+from meta_pipeline.store.schema import diagnostics_reports as table
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredReport:
+    """A report as it is stored.
+
+    Parameters
+    ----------
+    created_at, seen_at
+        When it was first written, and when last found.
+    """
+
+    report_id: str
+    strategy_id: str
+    report: DiagnosticsReport
+    created_at: datetime
+    seen_at: datetime
+
+
+def write_report(connection: Connection, report: DiagnosticsReport, *, strategy_id: str, now: datetime) -> str:
+    """Write a report; the same report again adds nothing.
+
+    Returns
+    -------
+    str
+        The report's id.
+
+    Raises
+    ------
+    sqlalchemy.exc.IntegrityError
+        If there is no such strategy.
+    """
+    report_id = report.report_id(strategy_id=strategy_id)
+    written = insert(table).values(
+        report_id=report_id,
+        strategy_id=strategy_id,
+        evidence_digest=report.evidence_digest,
+        body=report.to_json(),
+        created_at=now,
+        seen_at=now,
+    )
+    again = {"seen_at": func.greatest(table.c.seen_at, written.excluded.seen_at)}
+    connection.execute(written.on_conflict_do_update(index_elements=[table.c.report_id], set_=again))
+    return report_id
+
+
+def latest_report(connection: Connection, strategy_id: str) -> StoredReport | None:
+    """Read the report of a strategy that was found last, or None if there is none."""
+    newest = (
+        _selected()
+        .where(table.c.strategy_id == strategy_id)
+        .order_by(table.c.seen_at.desc(), table.c.report_id)
+        .limit(1)
+    )
+    row = connection.execute(newest).one_or_none()
+    return None if row is None else _stored(row)
+
+
+def read_report(connection: Connection, report_id: str) -> StoredReport | None:
+    """Read one report by its id, or None if there is none."""
+    row = connection.execute(_selected().where(table.c.report_id == report_id)).one_or_none()
+    return None if row is None else _stored(row)
+
+
+def _selected() -> Select[Any]:
+    return select(table.c.report_id, table.c.strategy_id, table.c.body, table.c.created_at, table.c.seen_at)
+
+
+def _stored(row: Row[Any]) -> StoredReport:
+    return StoredReport(
+        report_id=row.report_id,
+        strategy_id=row.strategy_id,
+        report=report_from_json(row.body),
+        created_at=row.created_at,
+        seen_at=row.seen_at,
+    )
