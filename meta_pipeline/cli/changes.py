@@ -176,7 +176,7 @@ def _facts(record: "ChangeRecord", approved: dict[str, str], *, live: str) -> li
         ("applied by", f"{record.applied_by}, {day(record.applied_at)}"),
         ("state", _state(record)),
         ("now", live),
-        ("outcome", record.evaluation_missing_reason or "not judged yet"),
+        ("outcome", record.evaluation_missing_reason or "judged; see --json"),
     ]
 
 

@@ -105,7 +105,9 @@ def _confirmed(database: "Database", proposal_id: str, verdict: str, *, as_json:
         seen = governance.preview(connection, proposal_id, now=common.now())
     if as_json:
         raise InputError(f"with --json nobody is asked; give --digest {record.body_digest}")
-    common.console(stderr=True).print(approval_sheet(record, checks=seen.checks, touched=seen.touched).rich())
+    hours = common.settings().approval_hours
+    sheet = approval_sheet(record, checks=seen.checks, touched=seen.touched, approval_hours=hours)
+    common.console(stderr=True).print(sheet.rich())
     common.confirm_digest(record.body_digest, what=f"{verdict} {proposal_id}")
     return record.body_digest
 

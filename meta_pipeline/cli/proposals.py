@@ -272,6 +272,8 @@ def print_effect(console: "Console", seen: "ApplyResult") -> None:
     from meta_pipeline.report.text import visible
 
     console.print(visible(seen.message), markup=False)
+    if seen.outcome == "already_applied":
+        return
     console.print(touched_table(seen.touched).rich())
     if seen.checks:
         console.print(checks_table(seen.checks).rich())

@@ -177,19 +177,24 @@ def approval_in_time(s: Situation) -> Check:
     )
 
 
-def person_on_the_list(s: Situation) -> Check:
-    """Whether the one who decides is a person, and on the list of approvers."""
+def a_person(s: Situation) -> Check:
+    """Whether the one who decides is a person."""
     who = s.approver
     if who is None:
         text = f"nobody has decided on proposal {s.record.proposal_id}; approve it first"
-        return Check(name="approver", passed=False, error=NotPermitted, text=text)
+        return Check(name="person", passed=False, error=NotPermitted, text=text)
     if is_machine(who):
         text = f"{who!r} is a name reserved for machines, and a machine is never the human eye; decide as a person"
-        return Check(name="approver", passed=False, error=NotPermitted, text=text)
-    if not s.approver_active:
-        text = f"{who!r} is not on the list of approvers; a name is added with: meta-pipeline approvers add NAME"
-        return Check(name="approver", passed=False, error=NotAnApprover, text=text)
-    return _passed("approver", f"{who} is on the list of approvers")
+        return Check(name="person", passed=False, error=NotPermitted, text=text)
+    return _passed("person", f"{who} is no name that machines use")
+
+
+def on_the_list(s: Situation) -> Check:
+    """Whether the one who decides is on the list of approvers now."""
+    if s.approver_active:
+        return _passed("approver", f"{s.approver} is on the list of approvers")
+    text = f"{s.approver!r} is not on the list of approvers; a name is added with: meta-pipeline approvers add NAME"
+    return Check(name="approver", passed=False, error=NotAnApprover, text=text)
 
 
 def second_person(s: Situation) -> Check:
@@ -289,10 +294,10 @@ SAVE: Final[tuple[Checker, ...]] = (base, target, knob_allows, risk_as_stated)
 REVIEW: Final[tuple[Checker, ...]] = (content, undecided_in_time, *SAVE, no_approved_rival)
 """What an approver wants to see passed before deciding."""
 
-APPROVE: Final[tuple[Checker, ...]] = (content, person_on_the_list, second_person, *REVIEW[1:])
-REJECT: Final[tuple[Checker, ...]] = (person_on_the_list,)
+APPROVE: Final[tuple[Checker, ...]] = (content, a_person, second_person, on_the_list, *REVIEW[1:])
+REJECT: Final[tuple[Checker, ...]] = (a_person, on_the_list)
 APPLY: Final[tuple[Checker, ...]] = (
-    *(status_allows_apply, content, approved_content, approval_in_time, person_on_the_list, second_person),
+    *(status_allows_apply, content, approved_content, approval_in_time, a_person, second_person, on_the_list),
     *(*SAVE, no_approved_rival),
 )
 

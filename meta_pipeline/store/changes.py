@@ -27,6 +27,9 @@ from meta_pipeline.store.situation import rivals
 _COLUMNS: Final = config_change_log.c
 _SHORTEST_PREFIX: Final = 4
 
+NOT_JUDGED: Final = "insufficient data: no day since the change has been judged"
+"""Why a change has no outcome yet. What is not known is null with a reason, never 0.0."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class ChangeRecord:
@@ -178,6 +181,7 @@ def write_apply(
             base_version=draft.base_version,
             new_version=new_version,
             risk_change=draft.risk_change,
+            evaluation_missing_reason=NOT_JUDGED,
             applied_by=clean_name(actor),
             applied_at=now,
         )
