@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from meta_pipeline.backtests.aggregates import Aggregate
 from meta_pipeline.proposals.candidate import Candidate
 from meta_pipeline.report.tables import change_text
 from meta_pipeline.report.text import visible
@@ -90,6 +91,30 @@ def candidates_picture(candidates: Sequence[Candidate]) -> bytes:
         marked="proposed",
         unmarked="not proposed",
     )
+
+
+def aggregates_picture(aggregates: Sequence[Aggregate], *, title: str = "Sharpe ratio by market") -> bytes:
+    """Draw the Sharpe ratio of each aggregate, in their order, with an interval of two standard errors each way.
+
+    Returns
+    -------
+    bytes
+        A PNG of at most `MAX_BYTES`.
+    """
+    bars = []
+    for one in aggregates:
+        error = one.body.get("sharpe_standard_error")
+        margin = 2 * error if isinstance(error, float) else None
+        known = one.sharpe is not None and margin is not None
+        bars.append(
+            Bar(
+                label=f"{_shortened(one.label)}  ({one.n_distinct:,} runs)",
+                value=one.sharpe,
+                lower=(one.sharpe or 0.0) - (margin or 0.0) if known else None,
+                upper=(one.sharpe or 0.0) + (margin or 0.0) if known else None,
+            )
+        )
+    return intervals_picture(bars, title=title, axis="annualised Sharpe ratio, ± 2 standard errors")
 
 
 def intervals_picture(

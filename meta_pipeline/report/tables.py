@@ -7,6 +7,7 @@ Belongs here: which columns a record gets. Does not belong here: how cells are w
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from meta_pipeline.backtests.aggregates import Aggregate, Dimension
 from meta_pipeline.canonical import ABSENT, Level, canonical_json
 from meta_pipeline.proposals.candidate import Candidate, Effect, Rule
 from meta_pipeline.report.table import Cell, Column, Kind, Table, interval
@@ -166,4 +167,34 @@ def changes_table(changes: Sequence[tuple[str, Level, Level]], *, title: str = "
             {"path": path, "before": level_text(before), "after": level_text(after)} for path, before, after in changes
         ),
         empty="Nothing changes.",
+    )
+
+
+AGGREGATE_FIGURES: Final = (
+    Column(key="n_runs", header="Runs", kind=Kind.COUNT),
+    Column(key="n_distinct", header="Distinct", kind=Kind.COUNT),
+    Column(key="n_days", header="Days", kind=Kind.COUNT),
+    Column(key="sharpe", header="Sharpe ratio", kind=Kind.NUMBER),
+    Column(key="mean_return", header="Mean return", kind=Kind.PERCENT),
+    Column(key="volatility", header="Volatility", kind=Kind.PERCENT),
+    Column(key="max_drawdown", header="Max drawdown", kind=Kind.PERCENT),
+    Column(key="win_rate", header="Win rate", kind=Kind.PERCENT),
+)
+"""The figures that aggregates, slices and configurations are shown with."""
+
+
+def aggregates_table(aggregates: Sequence[Aggregate], *, title: str = "Aggregates") -> Table:
+    """Show aggregates of any dimension; configurations by the first digits of their digest."""
+    return Table(
+        title=title,
+        columns=(Column(key="dimension", header="By"), Column(key="label", header="Label"), *AGGREGATE_FIGURES),
+        rows=tuple(
+            {
+                "dimension": str(one.dimension),
+                "label": one.label[:8] if one.dimension is Dimension.CONFIG else one.label,
+                **{column.key: getattr(one, column.key) for column in AGGREGATE_FIGURES},
+            }
+            for one in aggregates
+        ),
+        empty="No runs.",
     )

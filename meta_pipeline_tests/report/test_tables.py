@@ -1,5 +1,6 @@
 import pytest
 
+from meta_pipeline.backtests.aggregates import Aggregate, Dimension
 from meta_pipeline.canonical import ABSENT
 from meta_pipeline.proposals.candidate import Effect, Rule
 from meta_pipeline.report import tables
@@ -60,3 +61,13 @@ def test_changes_show_touched_keys_only_and_tell_absent_from_null() -> None:
     shown = tables.changes_table([("risk.max_vol", 0.3, 0.25), ("stop", ABSENT, None)])
     assert shown.cells() == [["risk.max_vol", "0.3", "0.25"], ["stop", "(absent)", "null"]]
     assert "Nothing changes" in tables.changes_table([]).markdown()
+
+
+def test_aggregates_are_shown_with_unknown_figures_as_unknown() -> None:
+    known = Aggregate(
+        dimension=Dimension.MARKET, label="SPX", n_runs=4, n_distinct=3, n_days=500, sharpe=0.51, max_drawdown=-0.2
+    )
+    config = Aggregate(dimension=Dimension.CONFIG, label="ab" * 32, n_runs=1, n_distinct=1)
+    shown = tables.aggregates_table([known, config]).cells()
+    assert shown[0] == ["market", "SPX", "4", "3", "500", "0.51", "n/a", "n/a", "-20.0 %", "n/a"]
+    assert shown[1][:2] == ["config", "abababab"]
