@@ -45,25 +45,26 @@ RANDOM_TYPES: Final = frozenset({"Generator", "BitGenerator"})
 class Import(NamedTuple):
     """One imported name: the module or attribute, its line, and where the statement stands."""
 
-    target: str
+    target: str  # "a.b" for `from a import b`
+    parent: str  # "a" for `from a import b`, empty for `import a`
     line: int
     at_import: bool  # runs when the module is imported, not inside a function
     only_types: bool  # under `if TYPE_CHECKING:`
 
 
 def imports(source: str) -> list[Import]:
-    """List what a module imports; `from a import b` gives both `a` and `a.b`."""
+    """List what a module imports, inside functions too."""
     return list(_imports(ast.parse(source).body, at_import=True, only_types=False))
 
 
 def _imports(body: Iterable[ast.AST], *, at_import: bool, only_types: bool) -> Iterator[Import]:
     for node in body:
         if isinstance(node, ast.Import):
-            yield from (Import(alias.name, node.lineno, at_import, only_types) for alias in node.names)
+            yield from (Import(alias.name, "", node.lineno, at_import, only_types) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             module = "." * node.level + (node.module or "")
-            yield Import(module, node.lineno, at_import, only_types)
-            yield from (Import(f"{module}.{alias.name}", node.lineno, at_import, only_types) for alias in node.names)
+            names = (f"{module}.{alias.name}" for alias in node.names)
+            yield from (Import(name, module, node.lineno, at_import, only_types) for name in names)
         else:
             inside = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
             types = isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING")
@@ -104,15 +105,20 @@ def cycles(sources: Mapping[str, str]) -> list[list[str]]:
     """Return groups of modules that import each other in a circle; imports for types only do not count."""
     graph = {
         module: {
-            item.target
+            target
             for item in imports(source)
-            if not item.only_types and item.target in sources and item.target != module
+            if not item.only_types and (target := _module_of(item, sources)) in sources and target != module
         }
         for module, source in sources.items()
     }
     reach = {module: _reachable(module, graph) for module in graph}
     groups = {tuple(sorted(m for m in graph if m in reach[n] and n in reach[m])) for n in graph if n in reach[n]}
     return [list(group) for group in sorted(groups)]
+
+
+def _module_of(item: Import, sources: Mapping[str, str]) -> str:
+    """Return the module an import needs: `from package import module` needs the module, not the package's names."""
+    return item.target if item.target in sources else item.parent
 
 
 def _reachable(start: str, graph: Mapping[str, set[str]]) -> set[str]:

@@ -13,7 +13,7 @@ from meta_pipeline.diagnostics.configurations import (
     pareto_set,
     underperforming,
 )
-from meta_pipeline.diagnostics.overfitting import overfitting, periods
+from meta_pipeline.diagnostics.overfitting import Overfitting, Period, overfitting, periods
 from meta_pipeline.diagnostics.records import (
     Configuration,
     DataHealth,
@@ -21,8 +21,6 @@ from meta_pipeline.diagnostics.records import (
     Findings,
     KnobEffect,
     KnobStatus,
-    Overfitting,
-    Period,
     Slice,
     Thresholds,
 )

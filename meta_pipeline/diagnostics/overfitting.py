@@ -8,23 +8,142 @@ not the runs. Series of one frequency only are compared.
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from meta_pipeline.canonical import JsonValue
 from meta_pipeline.diagnostics.configurations import Configurations
-from meta_pipeline.diagnostics.records import Overfitting, Period, SplitHalf
+from meta_pipeline.diagnostics.records import Configuration
 from meta_pipeline.evidence.metrics import ZERO_VOLATILITY, summarize
 from meta_pipeline.evidence.panel import RunPanel
 from meta_pipeline.evidence.sharpe import deflated_sharpe_ratio, expected_maximum_sharpe_ratio
+from meta_pipeline.proposals.candidate import finite
 
 MINIMUM_DAYS: Final = 20
 """Days below which a half or a slice has no Sharpe ratio worth showing."""
 
 Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Period:
+    """One calendar slice: the Sharpe ratio of all configurations together, and of the live one.
+
+    Parameters
+    ----------
+    start, end
+        First and last day, ISO dates.
+    """
+
+    start: str
+    end: str
+    n_days: int
+    sharpe: float | None
+    sharpe_live: float | None
+    missing: Mapping[str, str] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, JsonValue]:
+        """Return the period as a canonical-JSON-safe object."""
+        return {
+            "start": self.start,
+            "end": self.end,
+            "n_days": self.n_days,
+            "sharpe": finite(self.sharpe),
+            "sharpe_live": finite(self.sharpe_live),
+            "missing": dict(self.missing),
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class SplitHalf:
+    """What became, in the second half of the days, of the configuration that was best in the first.
+
+    Parameters
+    ----------
+    split_at
+        First day of the second half, ISO date.
+    in_sample, out_of_sample
+        Its annualised Sharpe ratio in each half.
+    rank, n_configurations
+        Its place in the second half (1 is best), among those that have figures in both.
+    median_out_of_sample
+        Of all of them in the second half: what a blind choice gives.
+    rank_correlation
+        Spearman's, between the halves: whether the order of the configurations lasts.
+    """
+
+    configuration_id: str | None = None
+    split_at: str | None = None
+    in_sample: float | None = None
+    out_of_sample: float | None = None
+    rank: int | None = None
+    n_configurations: int = 0
+    median_out_of_sample: float | None = None
+    rank_correlation: float | None = None
+    missing: Mapping[str, str] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, JsonValue]:
+        """Return the comparison as a canonical-JSON-safe object."""
+        return {
+            "configuration_id": self.configuration_id,
+            "split_at": self.split_at,
+            "in_sample": finite(self.in_sample),
+            "out_of_sample": finite(self.out_of_sample),
+            "rank": self.rank,
+            "n_configurations": self.n_configurations,
+            "median_out_of_sample": finite(self.median_out_of_sample),
+            "rank_correlation": finite(self.rank_correlation),
+            "missing": dict(self.missing),
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Overfitting:
+    """How much of the best configuration may be luck.
+
+    Parameters
+    ----------
+    n_trials
+        Distinct trials ever scored: what the deflated Sharpe ratio counts.
+    n_effective
+        Effective number of independent ones: shown, never counted with.
+    best
+        The configuration with the highest Sharpe ratio.
+    sharpe
+        Of its returns, averaged over its runs day by day; annualised.
+    luck
+        The annualised Sharpe ratio that the best of as many trials without skill shows on average.
+    deflated_sharpe
+        Probability that its true Sharpe ratio is above that; `variance_convention` says how.
+    """
+
+    n_trials: int
+    n_effective: float | None = None
+    best: Configuration | None = None
+    sharpe: float | None = None
+    luck: float | None = None
+    deflated_sharpe: float | None = None
+    variance_convention: str = "estimate"
+    split_half: SplitHalf = field(default_factory=SplitHalf)
+    missing: Mapping[str, str] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, JsonValue]:
+        """Return the panel as a canonical-JSON-safe object."""
+        return {
+            "n_trials": self.n_trials,
+            "n_effective": finite(self.n_effective),
+            "best": None if self.best is None else self.best.to_json(),
+            "sharpe": finite(self.sharpe),
+            "luck": finite(self.luck),
+            "deflated_sharpe": finite(self.deflated_sharpe),
+            "variance_convention": self.variance_convention,
+            "split_half": self.split_half.to_json(),
+            "missing": dict(self.missing),
+        }
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from meta_pipeline.diagnostics.diagnose import REPORT_FORMAT, DiagnosticsReport
+from meta_pipeline.diagnostics.overfitting import Overfitting, Period, SplitHalf
 from meta_pipeline.diagnostics.records import (
     Configuration,
     DataHealth,
@@ -11,10 +12,7 @@ from meta_pipeline.diagnostics.records import (
     Findings,
     KnobEffect,
     KnobStatus,
-    Overfitting,
-    Period,
     Slice,
-    SplitHalf,
     Thresholds,
 )
 from meta_pipeline.errors import InputError

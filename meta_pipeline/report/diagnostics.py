@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from meta_pipeline.diagnostics.diagnose import DiagnosticsReport
-from meta_pipeline.diagnostics.records import Configuration, Figures, Findings, KnobEffect, Overfitting
+from meta_pipeline.diagnostics.overfitting import Overfitting
+from meta_pipeline.diagnostics.records import Configuration, Figures, Findings, KnobEffect
 from meta_pipeline.proposals.candidate_json import level_from_json
 from meta_pipeline.report.table import Cell, Column, Kind, Table, interval
 from meta_pipeline.report.tables import (

@@ -1,4 +1,4 @@
-"""Diagnostics reports, kept under the digest of what they say.
+"""Diagnostics reports, kept under the digest of what they say, and the count of runs by their state.
 
 A report is written once. When the same evidence comes back, it is not written anew, but counts as the latest again.
 """
@@ -11,7 +11,9 @@ from sqlalchemy import Connection, Row, Select, func, select
 from sqlalchemy.dialects.postgresql import insert
 
 from meta_pipeline.diagnostics.diagnose import DiagnosticsReport
+from meta_pipeline.diagnostics.records import DataHealth
 from meta_pipeline.diagnostics.report_json import report_from_json
+from meta_pipeline.store.schema import backtest_runs
 from meta_pipeline.store.schema import diagnostics_reports as table
 
 
@@ -75,6 +77,17 @@ def read_report(connection: Connection, report_id: str) -> StoredReport | None:
     """Read one report by its id, or None if there is none."""
     row = connection.execute(_selected().where(table.c.report_id == report_id)).one_or_none()
     return None if row is None else _stored(row)
+
+
+def data_health(connection: Connection, strategy_id: str) -> DataHealth:
+    """Count a strategy's runs by state, and the quarantined by reason code."""
+    runs = backtest_runs.c
+    counted = connection.execute(
+        select(runs.state, runs.reason_code, func.count())
+        .where(runs.strategy_id == strategy_id)
+        .group_by(runs.state, runs.reason_code)
+    ).all()
+    return DataHealth.of_states({f"{state}:{why}" if why else str(state): int(n) for state, why, n in counted})
 
 
 def _selected() -> Select[Any]:

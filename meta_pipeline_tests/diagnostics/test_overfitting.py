@@ -5,8 +5,7 @@ import numpy as np
 import pytest
 
 from meta_pipeline.diagnostics.configurations import configurations
-from meta_pipeline.diagnostics.overfitting import overfitting, periods
-from meta_pipeline.diagnostics.records import Overfitting, Period
+from meta_pipeline.diagnostics.overfitting import Overfitting, Period, overfitting, periods
 from meta_pipeline.evidence.sharpe import deflated_sharpe_ratio
 from meta_pipeline_tests.diagnostics.builders import KNOBS, LIVE, Run, panel, run, series
 

@@ -1,4 +1,4 @@
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from sqlalchemy import func, insert, select
@@ -89,3 +89,37 @@ def test_where_there_is_no_report_there_is_none(strategy: Database) -> None:
 def test_a_report_on_an_unknown_strategy_is_refused(database: Database, report: DiagnosticsReport) -> None:
     with pytest.raises(IntegrityError, match="strategies"), database.begin() as connection:
         store.write_report(connection, report, strategy_id="nobody", now=NOW)
+
+
+def test_data_health_counts_every_run_of_the_strategy_by_state_and_reason(strategy: Database) -> None:
+    rows = [
+        {"run_id": f"run-{i}", "state": state, "reason_code": reason, "strategy_id": name}
+        for i, (name, state, reason) in enumerate(
+            [
+                ("STRAT_001", "metrics_only", None),
+                ("STRAT_001", "quarantined", "ruin"),
+                ("STRAT_001", "quarantined", "ruin"),
+                ("STRAT_001", "quarantined", "no_returns"),
+                ("STRAT_002", "quarantined", "ruin"),
+            ]
+        )
+    ]
+    with strategy.begin() as connection:
+        for name in ("STRAT_001", "STRAT_002"):
+            connection.execute(insert(schema.campaigns).values(strategy_id=name, campaign_id="C"))
+        for row in rows:
+            connection.execute(
+                insert(schema.backtest_runs).values(
+                    **row,
+                    reason=row["reason_code"] and "in words",
+                    campaign_id="C",
+                    config_json={},
+                    config_digest="0" * 64,
+                    content_digest="0" * 64,
+                    start_date=date(2020, 1, 1),
+                    end_date=date(2020, 12, 31),
+                )
+            )
+        health = store.data_health(connection, "STRAT_001")
+    assert (health.accepted, health.metrics_only, health.quarantined, health.n_runs) == (0, 1, 3, 4)
+    assert health.reasons == {"no_returns": 1, "ruin": 2}
