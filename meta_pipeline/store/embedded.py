@@ -148,9 +148,15 @@ def user_processes(postmaster: Postmaster) -> list[int]:
 
 
 def stop_if_unused(postmaster: Postmaster) -> bool:
-    """Stop the server if no process uses it; say whether that was so."""
-    with _starting_or_stopping(postmaster):
-        sole = FileLock(_users_file(postmaster))
+    """Stop the server if no process uses it; say whether that was so.
+
+    Raises
+    ------
+    FileNotFoundError
+        If its folder was removed meanwhile; such a server ends by itself.
+    """
+    with _starting_or_stopping(postmaster, create=False):
+        sole = FileLock(_users_file(postmaster), create=False)
         if not sole.try_acquire() and not _try_after_keeper(sole):
             return False
         with contextlib.closing(sole):
@@ -169,16 +175,15 @@ def _try_after_keeper(sole: FileLock) -> bool:
 def keep(data: Path) -> None:
     """Wait until nobody uses the server over `data`, then stop it. The keeper process runs this."""
     postmaster = Postmaster(data=data)
-    alone = FileLock(_keeper_file(postmaster))
-    # The folder may be removed under a running server, which then ends by itself.
+    alone = FileLock(_keeper_file(postmaster), create=False)
     with contextlib.suppress(FileNotFoundError):
         if not alone.try_acquire():
             return
         with contextlib.closing(alone):
-            _keeper_file(postmaster).write_text(f"{os.getpid()}\n")
+            alone.write(f"{os.getpid()}\n")
             stopped = False
             while not stopped:
-                sole = FileLock(_users_file(postmaster))
+                sole = FileLock(_users_file(postmaster), create=False)
                 sole.acquire()  # waits for the last user, however it ends
                 sole.close()
                 stopped = stop_if_unused(postmaster)
@@ -212,13 +217,12 @@ def _start(postmaster: Postmaster) -> None:
 def _leave(hold: _Hold) -> None:
     _HOLDS.pop(hold.postmaster.data, None)
     hold.lock.close()
-    # The folder may have been removed under us; then there is nothing left to stop.
     with contextlib.suppress(FileNotFoundError):
         stop_if_unused(hold.postmaster)
 
 
-def _starting_or_stopping(postmaster: Postmaster) -> contextlib.closing[FileLock]:
-    lock = FileLock(postmaster.data.with_suffix(".lock"))
+def _starting_or_stopping(postmaster: Postmaster, *, create: bool = True) -> contextlib.closing[FileLock]:
+    lock = FileLock(postmaster.data.with_suffix(".lock"), create=create)
     try:
         lock.acquire(seconds=START_SECONDS)
     except TimeoutError as error:

@@ -12,10 +12,18 @@ class FileLock:
     """One process's hold on a file: shared with others, or exclusive. Not for Windows.
 
     A forked child shares its parent's hold, which then lasts until both are gone.
+
+    Parameters
+    ----------
+    path
+        The file that stands for what is locked.
+    create
+        Make it if it is not there; otherwise taking the lock raises FileNotFoundError.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, create: bool = True) -> None:
         self.path = path
+        self._flags = os.O_RDWR | os.O_CLOEXEC | (os.O_CREAT if create else 0)
         self._descriptor: int | None = None
 
     def try_acquire(self, *, shared: bool = False) -> bool:
@@ -45,7 +53,7 @@ class FileLock:
         if self._descriptor is not None:
             raise RuntimeError(f"{self.path} is already held by this object")
         operation = (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB)
-        descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(self.path, self._flags, 0o600)
         try:
             fcntl.flock(descriptor, operation)
         except BlockingIOError:
@@ -56,6 +64,12 @@ class FileLock:
             raise
         self._descriptor = descriptor
         return True
+
+    def write(self, text: str) -> None:
+        """Put a text into the file that is held, in place of what is there."""
+        assert self._descriptor is not None, "the lock is not held"
+        os.truncate(self._descriptor, 0)
+        os.pwrite(self._descriptor, text.encode(), 0)
 
     def close(self) -> None:
         """Let go. Only this process's descriptor is closed: a forked child keeps its hold."""

@@ -7,7 +7,6 @@ under which a server is started or stopped; who uses it is not known here (see `
 import contextlib
 import hashlib
 import os
-import shlex
 import shutil
 import subprocess
 import sys
@@ -90,37 +89,9 @@ class Postmaster:
         return pq.PGconn.ping(conninfo.encode()) == pq.Ping.OK
 
     def process_id(self) -> int | None:
-        """Return the id of the server process over this folder, or None if there is none.
-
-        The id in postmaster.pid may belong to somebody else by now (the server was killed, the
-        number was used again), so the process is asked whether it is a server over this folder.
-        """
-        recorded, command = self._recorded_process()
-        if recorded is None or command is None:
-            return None
-        if not command:
-            return recorded  # cannot be told apart: leave it alone
-        ours = str(self.data) in command and "postgres" in Path(command[0]).name
-        return recorded if ours else None
-
-    def _recorded_process(self) -> tuple[int | None, list[str] | None]:
-        """Return the id in postmaster.pid, and that process's command line.
-
-        The line is None if there is no such process, and empty if it may not be seen.
-        """
-        import psutil
-
-        recorded = None
-        try:
-            recorded = int((self.data / "postmaster.pid").read_text().split("\n", 1)[0])
-            return recorded, psutil.Process(recorded).cmdline()
-        except psutil.AccessDenied:
-            return recorded, []
-        except (OSError, ValueError, psutil.NoSuchProcess):
-            return recorded, None
-
-    def _recorded_process_is_a_stranger(self) -> bool:
-        return self._recorded_process()[1] is not None and self.process_id() is None
+        """Return the id of the server process over this folder, or None if there is none."""
+        recorded = _recorded_process(self.data / "postmaster.pid")
+        return recorded if recorded is not None and self._is_ours(recorded) else None
 
     def start(self) -> None:
         """Make the data folder if need be, and have the server running and answering.
@@ -179,25 +150,56 @@ class Postmaster:
             )
 
     def _launch(self, deadline: float) -> None:
-        if self._recorded_process_is_a_stranger():
-            (self.data / "postmaster.pid").unlink()  # else the server would wait for the stranger's end
+        """Start the server and wait until it answers.
+
+        Not by pg_ctl, which composes a shell command that a quote or a dollar in the path breaks.
+        """
+        self._drop_stale_locks()
         self._hand_over(self.data)
         self._prepare_socket_folder()
-        fixed = {"listen_addresses": "", "port": self._port, "unix_socket_directories": f'"{self.socket_folder}"'}
+        quoted = str(self.socket_folder).replace('"', '""')
+        fixed = {"listen_addresses": "", "port": self._port, "unix_socket_directories": f'"{quoted}"'}
         settings = {**_SERVER_SETTINGS, **fixed, **self.server_settings}
-        options = " ".join(f"-c {shlex.quote(f'{name}={value}')}" for name, value in settings.items())
-        wait = max(1, round(deadline - time.monotonic()))
+        options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
+        # The shell ends at once, so that the server is nobody's child, and says the server's id.
+        detached = ["/bin/sh", "-c", 'log=$1; shift; "$@" >>"$log" 2>&1 & echo $!', "sh", str(self.log)]
+        launched = int(self._run_command([*detached, str(binary("postgres")), "-D", str(self.data), *options]))
+        while not self.answers():
+            if time.monotonic() > deadline:
+                raise self._did_not_start()
+            if not self._is_ours(launched):
+                if "still in use" not in self._last_lines():
+                    raise self._did_not_start()
+                # A killed server's last sessions have not noticed yet; they do within moments.
+                time.sleep(0.2)
+                return
+            time.sleep(0.01)
+
+    def _drop_stale_locks(self) -> None:
+        """Remove lock files whose process id is alive, but is not this server.
+
+        The server was killed, and the number was used again, or it is a zombie that no parent has
+        collected. PostgreSQL only sees that the number is taken, and would never start.
+        """
+        import psutil
+
+        for file in (self.data / "postmaster.pid", self.socket_folder / f".s.PGSQL.{self._port}.lock"):
+            recorded = _recorded_process(file)
+            if recorded is not None and psutil.pid_exists(recorded) and not self._is_ours(recorded):
+                file.unlink()
+
+    def _is_ours(self, process: int) -> bool:
+        """Say whether a process is a server over this folder; when it may not be seen, yes."""
+        import psutil
+
         try:
-            self._run(
-                "pg_ctl",
-                *("start", "-D", str(self.data), "-l", str(self.log)),
-                *("-o", options, "-w", "-t", str(wait)),
-            )
-        except DatabaseUnavailable:
-            if "still in use" not in self._last_lines():
-                raise self._did_not_start() from None
-            # The killed server's last sessions have not noticed yet; they do within moments.
-            time.sleep(0.2)
+            command = psutil.Process(process).cmdline()
+        except psutil.NoSuchProcess:
+            return False
+        except psutil.AccessDenied:
+            return True
+        # Before it becomes the server, the launched process is still the shell, with the same arguments.
+        return str(self.data) in command
 
     def _prepare_socket_folder(self) -> None:
         folder = self.socket_folder
@@ -233,15 +235,17 @@ class Postmaster:
         return _system_account()
 
     def _run(self, program: str, *arguments: str) -> str:
-        from subprocess import CalledProcessError
+        return self._run_command([str(binary(program)), *arguments])
 
+    def _run_command(self, command: list[str]) -> str:
+        """Run a command under the server's account, apart from this terminal, and return what it printed."""
         owner = self._account()
         drop = {} if owner is None else {"user": owner.pw_uid, "group": owner.pw_gid, "extra_groups": []}
-        # Files, not pipes: the server inherits pg_ctl's output and would hold a pipe open.
+        # A file, not a pipe, which whatever stays behind would hold open.
         with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as output:
             try:
                 subprocess.run(
-                    [str(binary(program)), *arguments],
+                    command,
                     check=True,
                     stdin=subprocess.DEVNULL,
                     stdout=output,
@@ -251,10 +255,10 @@ class Postmaster:
                     start_new_session=True,  # Ctrl-C in this terminal is not for the server
                     **drop,
                 )
-            except CalledProcessError as error:
+            except subprocess.CalledProcessError as error:
                 output.seek(0)
                 raise DatabaseUnavailable(
-                    f"{program} failed with exit code {error.returncode}: {output.read().strip()[-2000:]}"
+                    f"{Path(command[0]).name} failed with exit code {error.returncode}: {output.read().strip()[-2000:]}"
                 ) from None
             output.seek(0)
             return output.read()
@@ -269,6 +273,13 @@ class Postmaster:
         return DatabaseUnavailable(
             f"the embedded PostgreSQL over {self.data} did not start; the end of {self.log}:\n{self._last_lines()}"
         )
+
+
+def _recorded_process(file: Path) -> int | None:
+    try:
+        return int(file.read_text().split("\n", 1)[0])
+    except (OSError, ValueError):
+        return None
 
 
 def binary(program: str) -> Path:
