@@ -1,0 +1,78 @@
+"""Labels: which action would have paid, after cost."""
+
+import math
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meta_pipeline.errors import InputError
+from meta_pipeline.meta_model.actions import BUY, HOLD, SELL
+
+Floats = NDArray[np.float64]
+
+
+class LabelRule(StrEnum):
+    """How an outcome becomes the class to learn."""
+
+    META = "meta"
+    """The action that would have paid after cost; HOLD where neither would have."""
+    DOCUMENTED = "documented"
+    """The predecessor's: the traded action after a win, HOLD after anything else."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TradingCost:
+    """The cost of going in and out once.
+
+    Parameters
+    ----------
+    round_trip_pct
+        Per cent of what is traded, not negative.
+    pnl_is_net
+        Whether the logged pnl_pct has already paid it.
+    """
+
+    round_trip_pct: float = 0.0
+    pnl_is_net: bool = True
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.round_trip_pct) and self.round_trip_pct >= 0):
+            raise InputError(f"round_trip_pct is {self.round_trip_pct!r}; it must be a number of per cent, 0 or more")
+
+
+def payoffs(actions: NDArray[np.int8], pnl_pct: Floats, cost: TradingCost) -> Floats:
+    """Compute what each action would have paid, net, in per cent.
+
+    The action taken pays what was realised. The opposite one pays the opposite of the market's move, less the same
+    cost: true for who is too small to move the price. HOLD pays nothing.
+
+    Returns
+    -------
+    Shape (n, 3), columns SELL, HOLD, BUY.
+    """
+    gross = pnl_pct + cost.round_trip_pct if cost.pnl_is_net else pnl_pct
+    market = np.where(actions == BUY, gross, -gross)
+    paid = np.zeros((len(actions), 3))
+    paid[:, BUY] = market - cost.round_trip_pct
+    paid[:, SELL] = -market - cost.round_trip_pct
+    return paid
+
+
+def labels(rule: LabelRule, actions: NDArray[np.int8], wins: NDArray[np.bool_], paid: Floats) -> NDArray[np.int8]:
+    """Return the class of each outcome.
+
+    Parameters
+    ----------
+    rule
+        How.
+    actions, wins
+        Shape (n,): the action taken, and whether its outcome was called a win.
+    paid
+        Shape (n, 3), of `payoffs`.
+    """
+    if rule is LabelRule.DOCUMENTED:
+        return np.where(wins, actions, HOLD).astype(np.int8)
+    label = np.where(paid[:, BUY] > 0, BUY, np.where(paid[:, SELL] > 0, SELL, HOLD))
+    return label.astype(np.int8)
