@@ -178,9 +178,16 @@ def underperforming(found: Sequence[Configuration], thresholds: Thresholds) -> F
 
 
 def high_risk(found: Sequence[Configuration], thresholds: Thresholds) -> Findings:
-    """Point out the configurations whose volatility or drawdown is beyond its threshold, most volatile first."""
+    """Point out the configurations whose volatility or drawdown is beyond its threshold, farthest beyond first."""
     flagged = [replace(one, reasons=reasons) for one in found if (reasons := tuple(_risks(one.figures, thresholds)))]
-    return _findings(flagged, lambda one: -(one.figures.volatility or 0.0))
+    return _findings(flagged, lambda one: -_excess(one.figures, thresholds))
+
+
+def _excess(figures: Figures, thresholds: Thresholds) -> float:
+    """Return the larger of volatility and drawdown, each as a multiple of its threshold."""
+    volatility = (figures.volatility or 0.0) / thresholds.volatility
+    drawdown = (figures.max_drawdown or 0.0) / min(thresholds.drawdown, -1e-9)
+    return max(volatility, drawdown)
 
 
 def _risks(figures: Figures, thresholds: Thresholds) -> Iterator[str]:

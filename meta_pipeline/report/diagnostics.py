@@ -116,7 +116,7 @@ def figure_cells(figures: Figures) -> dict[str, Cell]:
 def configurations_table(findings: Findings, *, title: str) -> Table:
     """Show the configurations that are pointed out, with their pooled figures and the reasons."""
     with_reasons = any(one.reasons for one in findings.configurations)
-    hidden = findings.count - len(findings.configurations)
+    listed = len(findings.configurations)
     return Table(
         title=f"{title} ({findings.count:,})",
         columns=(
@@ -134,7 +134,7 @@ def configurations_table(findings: Findings, *, title: str) -> Table:
             }
             for one in findings.configurations
         ),
-        note=f"{hidden:,} more are counted and not listed." if hidden else "",
+        note=f"The report keeps the first {listed:,} of {findings.count:,}." if listed < findings.count else "",
         empty="None.",
     )
 

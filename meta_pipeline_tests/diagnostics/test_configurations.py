@@ -133,6 +133,18 @@ def test_high_risk_names_each_limit_that_is_passed_and_meeting_it_exactly_is_all
     }
 
 
+def test_high_risk_starts_with_what_is_farthest_beyond_its_limit() -> None:
+    found = high_risk(
+        [
+            configuration("vol 1.5 x", 1.0, -0.1, 0.45),
+            configuration("dd 4 x", 1.0, -0.8, 0.2),
+            configuration("vol 3 x", 1.0, -0.1, 0.9),
+        ],
+        THRESHOLDS,
+    )
+    assert [one.configuration_id for one in found.configurations] == ["dd 4 x", "vol 3 x", "vol 1.5 x"]
+
+
 def test_findings_are_counted_in_full_and_named_up_to_a_hundred() -> None:
     many = [configuration(f"{i:03}", -1.0, None, None) for i in range(250)]
     found = underperforming(many, THRESHOLDS)

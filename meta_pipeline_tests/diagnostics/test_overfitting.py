@@ -3,9 +3,12 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import rankdata
 
 from meta_pipeline.diagnostics.configurations import configurations
-from meta_pipeline.diagnostics.overfitting import Overfitting, Period, overfitting, periods
+from meta_pipeline.diagnostics.overfitting import Overfitting, Period, _ranks, overfitting, periods
 from meta_pipeline.evidence.sharpe import deflated_sharpe_ratio
 from meta_pipeline_tests.diagnostics.builders import KNOBS, LIVE, Run, panel, run, series
 
@@ -137,3 +140,8 @@ def test_short_panels_have_fewer_periods_and_empty_ones_none() -> None:
     made = panel([run(20, days=50)], days=50)
     assert len(periods(made, configurations(made, knobs=KNOBS, live=LIVE))) == 2
     assert sliced(Run(config={"lookback": 1}, reported={"annualised_sharpe": 1.0})) == ()
+
+
+@given(st.lists(st.sampled_from([0.0, 0.5, 1.0, 2.0]), min_size=1, max_size=12))
+def test_ranks_are_those_of_scipy(values: list[float]) -> None:
+    assert _ranks(np.array(values)).tolist() == rankdata(values).tolist()

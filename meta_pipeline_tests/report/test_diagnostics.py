@@ -71,7 +71,7 @@ def test_a_configuration_shows_its_knobs_figures_and_reasons() -> None:
 
 def test_findings_that_are_not_listed_are_counted() -> None:
     cut = replace(REPORT.underperforming, count=101)
-    assert diagnostics.configurations_table(cut, title="x").note == "100 more are counted and not listed."
+    assert diagnostics.configurations_table(cut, title="x").note == "The report keeps the first 1 of 101."
 
 
 def test_effects_come_with_interval_sample_and_fate() -> None:
