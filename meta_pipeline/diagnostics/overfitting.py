@@ -294,7 +294,8 @@ def _rank_correlation(first: Floats, second: Floats) -> float | None:
 
 
 def _ranks(values: Floats) -> Floats:
-    """Return ranks from 1, equal values sharing the mean of theirs. (Importing scipy.stats takes over a second.)"""
+    """Return ranks from 1, equal values sharing the mean of theirs."""
+    # scipy.stats has this too, but takes over a second to import.
     _, positions, counts = np.unique(values, return_inverse=True, return_counts=True)
     last = np.cumsum(counts)
     shared: Floats = last - (counts - 1) / 2
