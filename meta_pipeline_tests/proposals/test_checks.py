@@ -113,7 +113,7 @@ def test_a_lapsed_approval_and_a_moved_base_end_the_proposal_and_other_failures_
     ends = {
         check.name: check.becomes
         for changes in ({"now": NOW + timedelta(days=30)}, {"live_version": 9, "live": {}, "knobs": {}})
-        for check in run_checks(APPLY, situation(APPROVED, **changes))  # type: ignore[arg-type]
+        for check in run_checks(APPLY, situation(APPROVED, **changes))
         if not check.passed
     }
     assert ends == {

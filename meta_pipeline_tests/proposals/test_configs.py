@@ -28,7 +28,7 @@ LEVELS = VALUES | st.just(ABSENT)
 
 
 def test_a_key_is_read_wherever_it_is_and_absent_is_not_null() -> None:
-    config = {"risk": {"max_vol": None}, "flat": 1}
+    config: dict[str, Any] = {"risk": {"max_vol": None}, "flat": 1}
     assert level_at(config, "risk.max_vol") is None
     assert level_at(config, "risk.stop") is ABSENT
     assert level_at(config, "flat.inner") is ABSENT

@@ -1,0 +1,72 @@
+"""Real processes against one database: started together, each with connections of its own."""
+
+import multiprocessing
+import queue
+from collections.abc import Callable
+from multiprocessing.context import ForkServerContext
+from multiprocessing.synchronize import Barrier
+from typing import Any
+
+from meta_pipeline.store.database import Database, engine_of
+from meta_pipeline.store.url import Address
+
+Work = Callable[[Database, int, Barrier], Any]
+
+START_TIMEOUT = 60.0
+
+
+def _context() -> ForkServerContext:
+    # Forked from a server that has the imports and no connections: quick to start, nothing shared.
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["meta_pipeline.store.governance", "meta_pipeline_tests.store.governed"])
+    return context
+
+
+def opened(options: dict[str, str]) -> Database:
+    address = Address(options=options)
+    return Database(engine=engine_of(address), address=address)
+
+
+def run_in_processes(database: Database, work: Work, *, count: int) -> list[Any]:
+    """Run `work(database, number, barrier)` in this many processes at once; return what each returned.
+
+    An exception in one of them comes back as its type and text: "StaleBase: ...".
+    """
+    context = _context()
+    barrier = context.Barrier(count)
+    answers: multiprocessing.Queue[tuple[int, Any]] = context.Queue()
+    options = dict(database.address.options)
+    started = [
+        context.Process(target=_child, args=(options, work, number, barrier, answers), daemon=True)
+        for number in range(count)
+    ]
+    for process in started:
+        process.start()
+    found: dict[int, Any] = {}
+    try:
+        while len(found) < count:
+            number, answer = answers.get(timeout=START_TIMEOUT)
+            found[number] = answer
+    except queue.Empty as error:
+        raise AssertionError(f"only {sorted(found)} of {count} processes answered") from error
+    finally:
+        for process in started:
+            process.join(timeout=10)
+            process.kill()
+    return [found[number] for number in range(count)]
+
+
+def _child(
+    options: dict[str, str],
+    work: Work,
+    number: int,
+    barrier: Barrier,
+    answers: "multiprocessing.Queue[tuple[int, Any]]",
+) -> None:
+    database = opened(options)
+    try:
+        answers.put((number, work(database, number, barrier)))
+    except Exception as error:  # whatever it is, the parent judges it
+        answers.put((number, f"{type(error).__name__}: {error}"))
+    finally:
+        database.close()
