@@ -177,7 +177,7 @@ def _facts(database: "Database", *, running: bool) -> dict[str, JsonValue]:
             "bytes": connection.execute(text("SELECT pg_database_size(current_database())")).scalar_one(),
         }
         if found.state is SchemaState.CURRENT:
-            facts["rows"] = dict(connection.execute(query("row_counts")).tuples().all())
+            facts["rows"] = {row.name: row.n for row in connection.execute(query("row_counts"))}
     if database.server is not None:
         facts["folder"] = str(database.server.postmaster.data)
     if found.state is not SchemaState.CURRENT:
