@@ -147,7 +147,7 @@ def decide(
     alive = sorted((p for p in pending if p.strategy_id not in given_up), key=lambda p: p.strategy_id)
     due = [p for p in alive if _due(p, debounce, now) is not None]
     if in_flight is not None:
-        why = f"{_count(pending)} wait for {in_flight}" if pending else f"nothing is pending; {in_flight}"
+        why = f"{_count_waiting(pending)} for {in_flight}" if pending else f"nothing is pending; {in_flight}"
         return Decision(why=why, attempts=attempts, given_up=given_up)
     if not due:
         why = _why_not(alive, debounce, now) if alive or not given_up else ""
@@ -180,7 +180,7 @@ def _why_not(alive: Sequence[PendingStrategy], debounce: Debounce, now: datetime
         return "every run is in the evidence; nothing is pending"
     next_due = min(min(p.newest + debounce.quiet, p.oldest + debounce.longest) for p in alive)
     names = ", ".join(p.strategy_id for p in alive)
-    return f"{_count(alive)} wait for more of {names}; due in {_seconds(next_due - now)} unless more come in"
+    return f"{_count_waiting(alive)} for more of {names}; due in {_seconds(next_due - now)} unless more come in"
 
 
 def _with_given_up(why: str, given_up: Sequence[str]) -> str:
@@ -196,6 +196,11 @@ def _with_given_up(why: str, given_up: Sequence[str]) -> str:
 def _count(pending: Sequence[PendingStrategy]) -> str:
     total = sum(p.n_runs for p in pending)
     return f"{total} pending run{'' if total == 1 else 's'}"
+
+
+def _count_waiting(pending: Sequence[PendingStrategy]) -> str:
+    one = sum(p.n_runs for p in pending) == 1
+    return f"{_count(pending)} {'waits' if one else 'wait'}"
 
 
 def _seconds(span: timedelta) -> str:

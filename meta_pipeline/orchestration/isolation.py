@@ -64,7 +64,7 @@ def check_result(outcome: Outcome[T]) -> dg.AssetCheckResult:
         check_name=CHECK_NAME,
         passed=not outcome.failed,
         severity=dg.AssetCheckSeverity.ERROR,
-        description=None if not outcome.failed else f"left behind: {', '.join(sorted(outcome.failed))}",
+        description="; ".join(f"{name} was left behind: {why}" for name, why in sorted(outcome.failed.items())) or None,
         metadata={
             "strategies": len(outcome.done) + len(outcome.failed),
             "failed": dg.MetadataValue.json(dict(sorted(outcome.failed.items()))),

@@ -7,7 +7,7 @@ delivering (alerts).
 import json
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
@@ -19,6 +19,8 @@ from meta_pipeline.orchestration.resources import DatabaseResource
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
+
+    from meta_pipeline.store.backtests import LowWaterMark
 
 TICK_SECONDS = 5
 """How often the sensor looks. With nothing pending a look costs about a millisecond of the database."""
@@ -35,13 +37,12 @@ TICK_SECONDS = 5
 )
 def new_backtests(context: dg.SensorEvaluationContext, database: dg.ResourceParam[DatabaseResource]) -> dg.SensorResult:
     """Start a refresh, or say why not."""
-    from meta_pipeline.store.backtests import LowWaterMark, pending_runs
+    from meta_pipeline.store.backtests import pending_runs
 
     now = database.now()
-    memory: dict[str, Any] = json.loads(context.cursor) if context.cursor else {"epoch": f"{now:%Y%m%dT%H%M%S}"}
-    mark = memory.get("mark")
+    attempts, mark = _remembered(context, now)
     with database.connect() as connection:
-        found = pending_runs(connection, now=now, mark=None if mark is None else LowWaterMark.from_json(mark))
+        found = pending_runs(connection, now=now, mark=mark)
         behind = _without_proposals(connection, context.instance, {p.strategy_id for p in found.strategies})
     decision = decide(
         [PendingStrategy(**asdict(waiting)) for waiting in found.strategies] + behind,
@@ -50,7 +51,7 @@ def new_backtests(context: dg.SensorEvaluationContext, database: dg.ResourcePara
             longest=timedelta(seconds=database.settings.max_wait_seconds),
         ),
         now=now,
-        attempts=Attempts.from_json(memory),
+        attempts=attempts,
         in_flight=refresh_in_flight(context.instance, now=now),
     )
     cursor = json.dumps({**decision.attempts.to_json(), "mark": None if found.mark is None else found.mark.to_json()})
@@ -59,6 +60,22 @@ def new_backtests(context: dg.SensorEvaluationContext, database: dg.ResourcePara
     context.log.info(decision.why)
     request = dg.RunRequest(run_key=decision.run_key, tags={REFRESH: "new_backtests", **scope_tag(decision.strategies)})
     return dg.SensorResult(run_requests=[request], cursor=cursor)
+
+
+def _remembered(context: dg.SensorEvaluationContext, now: datetime) -> "tuple[Attempts, LowWaterMark | None]":
+    """Read the cursor; one that was reset, or written by hand and cannot be read, starts over."""
+    from meta_pipeline.store.backtests import LowWaterMark
+
+    fresh = Attempts(epoch=f"{now:%Y%m%dT%H%M%S.%f}")
+    if not context.cursor:
+        return fresh, None
+    try:
+        memory = json.loads(context.cursor)
+        mark = memory["mark"]
+        return Attempts.from_json(memory), None if mark is None else LowWaterMark.from_json(mark)
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError):
+        context.log.warning("the cursor %r cannot be read; starting over", context.cursor[:200])
+        return fresh, None
 
 
 def _without_proposals(
