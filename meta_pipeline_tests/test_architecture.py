@@ -189,10 +189,9 @@ sys.exit(int(code))
 """
 
 QUICK_PURE_TESTS = (
-    "backtests/test_periods.py",
+    "backtests/test_quality.py",
     "diagnostics/test_configurations.py",
     "lab/test_design.py",
-    "proposals/test_configs.py",
     "proposals/test_knobs.py",
     "proposals/test_states.py",
 )
