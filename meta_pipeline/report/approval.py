@@ -17,7 +17,7 @@ from meta_pipeline.proposals.diff import TouchedKey, sentence
 from meta_pipeline.proposals.draft import ProposalDraft, ProposalRecord
 from meta_pipeline.report.decisions import checks_table, touched_table
 from meta_pipeline.report.table import MISSING, Cell, Column, Table, day, interval
-from meta_pipeline.report.tables import METHOD_NAMES, METRIC_NAMES, effect_text, level_text
+from meta_pipeline.report.tables import METHOD_NAMES, METRIC_NAMES, effect_text, estimate_text, level_text
 from meta_pipeline.report.text import markdown, visible
 
 if TYPE_CHECKING:
@@ -244,10 +244,17 @@ def _downside_rows(candidate: Candidate | None) -> Rows:
     ]
     for metric in ("expected_shortfall", "max_drawdown", "volatility"):
         effect = candidate.risk_effect(metric)
-        name = METRIC_NAMES[metric]
-        value = None if effect is None else effect_text(effect) or f"{MISSING}: {effect.reason}"
-        rows.append((f"Change of {name}", value))
+        rows.append((f"Change of {METRIC_NAMES[metric]}", None if effect is None else _risk(effect)))
     return rows
+
+
+def _risk(effect: Effect) -> str:
+    written = estimate_text(effect)
+    if written is None or effect.estimate is None:
+        return f"{MISSING}: {effect.reason}"
+    # Drawdown and expected shortfall are negative numbers, so that a rise of these is less risk.
+    riskier = effect.estimate > 0 if effect.metric == "volatility" else effect.estimate < 0
+    return f"{written}: {'more' if riskier else 'less'} risk" if effect.estimate else f"{written}: no change"
 
 
 def _worst(slices: Sequence[SliceEffect], otherwise: str) -> str:

@@ -11,13 +11,13 @@ from meta_pipeline.diagnostics.diagnose import DiagnosticsReport
 from meta_pipeline.diagnostics.overfitting import Overfitting
 from meta_pipeline.diagnostics.records import Configuration, Figures, Findings, KnobEffect
 from meta_pipeline.proposals.candidate_json import level_from_json
-from meta_pipeline.report.table import Cell, Column, Kind, Table, interval
+from meta_pipeline.report.table import Cell, Column, Kind, Table
 from meta_pipeline.report.tables import (
     AGGREGATE_FIGURES,
     METRIC_NAMES,
-    PERCENT_METRICS,
     change_text,
     level_text,
+    metric_text,
     suppressed_counts_table,
 )
 
@@ -192,17 +192,18 @@ def effects_table(report: DiagnosticsReport) -> Table:
 
 
 def _effect_row(effect: KnobEffect) -> dict[str, Cell]:
-    percent = effect.metric in PERCENT_METRICS
     estimate: Cell = None
     if effect.estimate is not None:
-        figure = f"{100 * effect.estimate:+.1f} %" if percent else f"{effect.estimate:+.2f}"
-        estimate = f"{METRIC_NAMES.get(effect.metric, effect.metric)} {figure}"
+        estimate = f"{METRIC_NAMES.get(effect.metric, effect.metric)} {metric_text(effect.metric, effect.estimate)}"
+    within: Cell = None
+    if effect.lower is not None and effect.upper is not None:
+        within = f"[{metric_text(effect.metric, effect.lower)}, {metric_text(effect.metric, effect.upper)}]"
     fate = "proposed" if effect.suppressed_by is None else f"{effect.suppressed_by}: {effect.reason or ''}"
     return {
         "knob": effect.knob,
         "change": _change(effect),
         "effect": estimate,
-        "interval": interval(effect.lower, effect.upper, percent=percent),
+        "interval": within,
         "n_pairs": effect.n_pairs,
         "n_runs": effect.n_runs,
         "n_days": effect.n_days,

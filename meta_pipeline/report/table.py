@@ -154,10 +154,6 @@ def day(moment: datetime | date | None) -> str | None:
     return moment.isoformat()
 
 
-def interval(lower: float | None, upper: float | None, *, percent: bool = False) -> str | None:
+def interval(lower: float | None, upper: float | None) -> str | None:
     """Write an interval as "[-0.05, +0.31]"; None if either end is not known."""
-    if lower is None or upper is None:
-        return None
-    if percent:
-        return f"[{100 * lower:+.1f} %, {100 * upper:+.1f} %]"
-    return f"[{lower:+.2f}, {upper:+.2f}]"
+    return None if lower is None or upper is None else f"[{lower:+.2f}, {upper:+.2f}]"

@@ -10,7 +10,7 @@ from typing import Final
 from meta_pipeline.backtests.aggregates import Aggregate, Dimension
 from meta_pipeline.canonical import ABSENT, Level, canonical_json
 from meta_pipeline.proposals.candidate import Candidate, Effect, Rule
-from meta_pipeline.report.table import Cell, Column, Kind, Table, interval
+from meta_pipeline.report.table import Cell, Column, Kind, Table
 
 RULE_MEANINGS: Final[Mapping[str, str]] = {
     Rule.UNDECLARED: "the strategy does not declare the knob",
@@ -66,13 +66,28 @@ def effect_text(effect: Effect) -> str | None:
     str or None
         None if there is no estimate.
     """
+    written = estimate_text(effect)
+    if written is None or effect.metric == "sharpe_ratio":
+        return written
+    return f"{METRIC_NAMES.get(effect.metric, effect.metric)} {written}"
+
+
+def estimate_text(effect: Effect) -> str | None:
+    """Write an effect with its interval, without the name of its metric; None if there is no estimate."""
     if effect.estimate is None:
         return None
-    percent = effect.metric in PERCENT_METRICS
-    figure = f"{100 * effect.estimate:+.1f} %" if percent else f"{effect.estimate:+.2f}"
-    name = "" if effect.metric == "sharpe_ratio" else METRIC_NAMES.get(effect.metric, effect.metric) + " "
-    limits = interval(effect.lower, effect.upper, percent=percent)
-    return name + figure + (f" {limits}" if limits else " (no interval)")
+    figure = metric_text(effect.metric, effect.estimate)
+    if effect.lower is None or effect.upper is None:
+        return f"{figure} (no interval)"
+    return f"{figure} [{metric_text(effect.metric, effect.lower)}, {metric_text(effect.metric, effect.upper)}]"
+
+
+def metric_text(metric: str, value: float) -> str:
+    """Write a difference of a metric, signed, in the metric's unit."""
+    if metric not in PERCENT_METRICS:
+        return f"{value:+.2f}"
+    # A day's expected shortfall is a small number.
+    return f"{100 * value:+.2f} %" if metric == "expected_shortfall" else f"{100 * value:+.1f} %"
 
 
 _CANDIDATE_COLUMNS: Final = (

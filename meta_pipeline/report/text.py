@@ -17,7 +17,7 @@ _INVISIBLE_CATEGORIES: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Z
 
 # Every ASCII mark that can begin or end markup; a backslash before it takes its meaning away. A "|" needs an
 # entity, because a table is cut into cells before backslashes are read.
-_BACKSLASHED: Final = frozenset("\\`*_{}[]()#+-.!~$:=^'\"/")
+_BACKSLASHED: Final = frozenset("\\`*_{}[]()#+-.!~$:=")
 _ENTITIES: Final = {"<": "&lt;", ">": "&gt;", "&": "&amp;", "|": "&#124;"}
 
 # Renderers make links of "http://", "www." and "a@b" even where the marks are escaped; a word joiner prevents it.

@@ -130,7 +130,8 @@ def test_the_downside_names_the_worst_regime_and_what_was_not_measured() -> None
     shown = facts(approval_sheet(stored(machine_draft())), "Downside")
     assert shown["Worst regime"] == "crisis: -0.30 (standard error 0.50), 90 days"
     assert shown["Worst stress"] == "no stress scenario is on record"
-    assert shown["Change of expected shortfall"] == "expected shortfall -0.2 % [-0.3 %, -0.1 %]"
+    assert shown["Change of expected shortfall"] == "-0.20 % [-0.30 %, -0.10 %]: more risk"
+    assert shown["Change of maximum drawdown"] == "+3.0 % [+1.0 %, +5.0 %]: less risk"
     assert shown["Change of volatility"] == "n/a"
 
 

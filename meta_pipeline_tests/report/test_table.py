@@ -110,5 +110,4 @@ def test_times_and_intervals_are_written_for_people() -> None:
     assert day(date(2026, 11, 20)) == "2026-11-20"
     assert day(None) is None
     assert interval(-0.05, 0.31) == "[-0.05, +0.31]"
-    assert interval(-0.05, 0.31, percent=True) == "[-5.0 %, +31.0 %]"
     assert interval(None, 0.31) is None
