@@ -17,6 +17,7 @@ from meta_pipeline.meta_model.artifact import address, argmax_shares, write_arti
 from meta_pipeline.meta_model.batch import BatchDecisions, argmax_of, decide_from
 from meta_pipeline.meta_model.held_back import Split, decide_rows, evidence_of, held_back_report, report_of, set_aside
 from meta_pipeline.meta_model.instants import microseconds_of
+from meta_pipeline.meta_model.labels import LabelRule
 from meta_pipeline.meta_model.model import MetaModel
 from meta_pipeline.meta_model.out_of_fold import OutOfFold, out_of_fold
 from meta_pipeline.meta_model.outcome_log import OutcomeLog
@@ -102,6 +103,7 @@ def train(
         tolerance=round(settings.tolerance_seconds * 1e6),
         since=None if settings.since is None else microseconds_of(settings.since),
     )
+    _check_cost(table, settings)
     kind = _data_kind(predictions, declared_kind)
     split = set_aside(table, counts, settings)
     features = table.votes.features(regime=settings.decision.enable_regime_features)
@@ -141,6 +143,15 @@ def train(
         test_rows=split.test,
         decisions=decisions,
     )
+
+
+def _check_cost(table: TrainingTable, settings: TrainingSettings) -> None:
+    free = settings.label_rule is LabelRule.META and settings.cost.round_trip_pct == 0.0
+    if free and len(table) and not (table.labels == HOLD).any():
+        raise InputError(
+            "no decision is labelled HOLD, as without a trading cost one side always pays; state the cost of a round "
+            "trip (round_trip_pct), in per cent"
+        )
 
 
 def _data_kind(predictions: PredictionLog, declared: str | None) -> str:
