@@ -29,7 +29,7 @@ FLOORS: Final[Mapping[str, int]] = {
     "__main__": 6,
 }
 STAGES: Final = frozenset(room for room, floor in FLOORS.items() if floor == 2)
-PURE: Final = STAGES | {"evidence"}
+PURE: Final = STAGES | {"evidence", "report"}
 # Stages read each other's records (a report reads candidates); cycles between modules stay forbidden.
 NEIGHBOURS: Final = STAGES
 # `meta-pipeline nightly` runs the job of the schedule, in its own process.

@@ -159,6 +159,7 @@ def test_help_of_the_command_line_loads_nothing_heavy() -> None:
 
 def test_modules_imported_by_the_code_location_leave_the_heaviest_libraries_for_later() -> None:
     assert loaded_by("meta_pipeline.definitions", LATE) == []
+    assert loaded_by("matplotlib", LATE) == ["matplotlib"]
 
 
 def test_the_policy_client_needs_only_the_standard_library() -> None:
