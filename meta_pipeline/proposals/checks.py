@@ -201,7 +201,11 @@ def second_person(s: Situation) -> Check:
     """Whether the one who approves had no hand in the proposal."""
     who, record = s.approver, s.record
     key = None if who is None else name_key(who)
-    if key == name_key(record.draft.author):
+    try:
+        author = name_key(record.draft.author)
+    except InputError as error:
+        return Check(name="four eyes", passed=False, error=FourEyes, text=f"the author is unknown: {error}")
+    if key == author:
         text = f"{who!r} is the author of proposal {record.proposal_id}; somebody else has to approve it"
         return Check(name="four eyes", passed=False, error=FourEyes, text=text)
     if key in record.editor_keys:
@@ -288,7 +292,7 @@ def no_approved_rival(s: Situation) -> Check:
     return _passed("conflicts", "no other open proposal on the same target")
 
 
-SAVE: Final[tuple[Checker, ...]] = (base, target, knob_allows, risk_as_stated)
+SAVE: Final[tuple[Checker, ...]] = (base, knob_allows, target, risk_as_stated)
 """What a proposal has to pass to be stored at all."""
 
 REVIEW: Final[tuple[Checker, ...]] = (content, undecided_in_time, *SAVE, no_approved_rival)

@@ -4,6 +4,7 @@ import multiprocessing
 import queue
 from collections.abc import Callable
 from multiprocessing.context import ForkServerContext
+from multiprocessing.process import BaseProcess
 from multiprocessing.synchronize import Barrier
 from typing import Any
 
@@ -18,7 +19,7 @@ START_TIMEOUT = 60.0
 def _context() -> ForkServerContext:
     # Forked from a server that has the imports and no connections: quick to start, nothing shared.
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["meta_pipeline.store.governance", "meta_pipeline_tests.store.governed"])
+    context.set_forkserver_preload(["meta_pipeline_tests.store.workers"])
     return context
 
 
@@ -54,6 +55,19 @@ def run_in_processes(database: Database, work: Work, *, count: int) -> list[Any]
             process.join(timeout=10)
             process.kill()
     return [found[number] for number in range(count)]
+
+
+def start_process(database: Database, work: Callable[..., Any], *arguments: Any) -> BaseProcess:
+    """Start `work(database, *arguments)` in a process of its own, and do not wait for it."""
+    process = _context().Process(target=_alone, args=(dict(database.address.options), work, arguments), daemon=True)
+    process.start()
+    return process
+
+
+def _alone(options: dict[str, str], work: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+    database = opened(options)
+    work(database, *arguments)
+    database.close()
 
 
 def _child(

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import timedelta
-from multiprocessing.synchronize import Barrier
+from functools import partial
 from typing import Any
 
 import pytest
@@ -15,6 +15,7 @@ from meta_pipeline.store import audit
 from meta_pipeline.store.database import Database
 from meta_pipeline_tests.store.governed import NOW
 from meta_pipeline_tests.store.processes import run_in_processes
+from meta_pipeline_tests.store.workers import append_entries
 
 pytestmark = pytest.mark.database
 EACH = 20
@@ -155,15 +156,8 @@ def test_verification_reads_through_a_cursor_of_the_server_and_never_holds_the_w
     assert cursors == [1] * 30
 
 
-def append_some(database: Database, writer: int, barrier: Barrier) -> None:
-    barrier.wait()
-    for number in range(EACH):
-        with database.begin() as connection:
-            audit.append(connection, event(number), actor=f"writer {writer}", at=NOW)
-
-
 def test_eight_processes_write_one_unbroken_chain(database: Database) -> None:
-    run_in_processes(database, append_some, count=8)
+    run_in_processes(database, partial(append_entries, each=EACH), count=8)
     assert verify(database).entries == 8 * EACH
     with database.connect() as connection:
         writers = [entry.actor for entry in audit.entries(connection, limit=8 * EACH)]
