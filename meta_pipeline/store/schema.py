@@ -40,7 +40,6 @@ _NOW = text("now()")
 _EMPTY = text("''")
 _DIGEST = CHAR(64)
 _INSTANT = DateTime(timezone=True)
-_FINITE = "{0} > '-Infinity' AND {0} < 'Infinity'"
 _RISK_CHANGE = "risk_change IN ('raises', 'reduces', 'neutral', 'unknown')"
 _GRADE = "grade IN ('A', 'B', 'C', 'D')"
 
@@ -57,12 +56,27 @@ def _check(condition: str) -> CheckConstraint:
     return CheckConstraint(condition)
 
 
+def _finite(name: str) -> CheckConstraint:
+    """Keep out both infinities, and NaN, which PostgreSQL holds for greater than every number."""
+    return CheckConstraint(f"{name} > '-Infinity' AND {name} < 'Infinity'")
+
+
 def _an_object(name: str) -> CheckConstraint:
     return CheckConstraint(f"jsonb_typeof({name}) = 'object'")
 
 
 def _strategy_id() -> Column[Any]:
     return _required("strategy_id", String(64), ForeignKey("strategies.strategy_id"))
+
+
+def _config_version(name: str) -> ForeignKeyConstraint:
+    """Cite a version that the same transaction may write later."""
+    return ForeignKeyConstraint(
+        ["strategy_id", name],
+        ["config_versions.strategy_id", "config_versions.version"],
+        deferrable=True,
+        initially="DEFERRED",
+    )
 
 
 strategies: Final = Table(
@@ -100,7 +114,9 @@ strategy_knobs: Final = Table(
     _required("changeable", Boolean),
     _required("optional", Boolean),
     _check("path <> ''"),
-    _check("max_step > 0"),
+    _finite("lower_bound"),
+    _finite("upper_bound"),
+    _check("max_step > 0 AND max_step < 'Infinity'"),
     _check("jsonb_typeof(choices) = 'array'"),
     _check("risk_direction IN ('higher_is_riskier', 'lower_is_riskier', 'neutral', 'unknown')"),
     _check("lower_bound <= upper_bound"),
@@ -238,7 +254,7 @@ backtest_trades: Final = Table(
     Index("idx_backtest_trades_run", "run_id", "trade_date"),
     _check("direction IN ('BUY', 'SELL', 'LONG', 'SHORT')"),
     _check("size >= 0 AND size < 'Infinity'"),
-    _check(_FINITE.format("price")),
+    _finite("price"),
 )
 
 market_regimes: Final = Table(
@@ -290,8 +306,8 @@ backtest_aggregates: Final = Table(
     _check("n_runs >= 0"),
     _check("n_distinct >= 0"),
     _check("n_days >= 0"),
-    _check(_FINITE.format("sharpe")),
-    _check(_FINITE.format("mean_return")),
+    _finite("sharpe"),
+    _finite("mean_return"),
     _check("volatility >= 0 AND volatility < 'Infinity'"),
     _check("max_drawdown BETWEEN -1 AND 0"),
     _check("win_rate BETWEEN 0 AND 1"),
@@ -381,6 +397,10 @@ meta_config_proposals: Final = Table(
     ),
     _check("target_component <> ''"),
     _check("confidence_score BETWEEN 0 AND 1"),
+    _finite("expected_sharpe_improvement"),
+    _finite("expected_return_improvement"),
+    _finite("expected_risk_reduction"),
+    _finite("legacy_confidence"),
     _an_object("supporting_metrics"),
     _check(_GRADE),
     _check(_RISK_CHANGE),
@@ -393,6 +413,7 @@ meta_config_proposals: Final = Table(
     _check("body::jsonb IS NOT NULL"),
     _check("created_at < expires_at"),
     _check("status NOT IN ('APPROVED', 'APPLIED', 'KEPT', 'REVERTED') OR approved_by IS NOT NULL"),
+    _check("status <> 'APPROVED' OR approval_expires_at IS NOT NULL"),
     _check("status NOT IN ('APPLIED', 'KEPT', 'REVERTED') OR applied_at IS NOT NULL"),
     _check("(status = 'REVERTED') = (reverted_at IS NOT NULL)"),
 )
@@ -426,6 +447,7 @@ approvals: Final = Table(
     _check("decision = 'approve' OR btrim(reason) <> ''"),
     _check("channel IN ('gate', 'cli', 'api', 'python')"),
     _check("decided_at < expires_at"),
+    _check("(decision = 'approve') = (expires_at IS NOT NULL)"),
 )
 
 config_change_log: Final = Table(
@@ -459,11 +481,14 @@ config_change_log: Final = Table(
     Column("reversion_reason", Text),
     Column("revert_version", Integer),
     ForeignKeyConstraint(["strategy_id", "base_version"], ["config_versions.strategy_id", "config_versions.version"]),
+    _config_version("new_version"),
+    _config_version("revert_version"),
     Index("idx_config_change_log_strategy", "strategy_id", "applied_at"),
     Index("idx_config_change_log_component", "change_type", "target_component"),
     Index("idx_config_change_log_reverted", "is_reverted", "applied_at"),
     _check(_RISK_CHANGE),
     _check("applied_by <> ''"),
+    *(_finite(f"{figure}_{when}") for figure in ("sharpe", "return", "risk") for when in ("before", "after")),
     _check("new_version = base_version + 1"),
     _check("is_reverted = (reverted_at IS NOT NULL)"),
     _check("is_reverted = (reverted_by IS NOT NULL)"),
@@ -512,7 +537,9 @@ outcomes: Final = Table(
     _check("kind IN ('pseudo', 'replay', 'applied')"),
     _check("scale IN ('main', 'incumbent')"),
     _check("n_days >= 0"),
-    _check("standard_error >= 0"),
+    _finite("claimed"),
+    _finite("realised"),
+    _check("standard_error >= 0 AND standard_error < 'Infinity'"),
     _check("window_start <= window_end"),
     _check("(realised IS NULL) = (missing_reason IS NOT NULL)"),
 )

@@ -10,13 +10,14 @@ CREATE TABLE strategies (
     created_by varchar(128) NOT NULL
 );
 
+-- PostgreSQL holds NaN for greater than every number, infinity included: "< 'Infinity'" keeps both out, here and below.
 CREATE TABLE strategy_knobs (
     strategy_id varchar(64) NOT NULL REFERENCES strategies,
     path varchar(256) NOT NULL CHECK (path <> ''),
     knob_type varchar(16) NOT NULL,
-    lower_bound double precision,
-    upper_bound double precision,
-    max_step double precision CHECK (max_step > 0),
+    lower_bound double precision CHECK (lower_bound > '-Infinity' AND lower_bound < 'Infinity'),
+    upper_bound double precision CHECK (upper_bound > '-Infinity' AND upper_bound < 'Infinity'),
+    max_step double precision CHECK (max_step > 0 AND max_step < 'Infinity'),
     choices jsonb CHECK (jsonb_typeof(choices) = 'array'),
     risk_direction varchar(24) NOT NULL
         CHECK (risk_direction IN ('higher_is_riskier', 'lower_is_riskier', 'neutral', 'unknown')),
@@ -213,13 +214,16 @@ CREATE TABLE meta_config_proposals (
     current_value jsonb,
     proposed_value jsonb,
     confidence_score double precision CHECK (confidence_score BETWEEN 0 AND 1),
-    expected_sharpe_improvement double precision,
-    expected_return_improvement double precision,
-    expected_risk_reduction double precision,
+    expected_sharpe_improvement double precision
+        CHECK (expected_sharpe_improvement > '-Infinity' AND expected_sharpe_improvement < 'Infinity'),
+    expected_return_improvement double precision
+        CHECK (expected_return_improvement > '-Infinity' AND expected_return_improvement < 'Infinity'),
+    expected_risk_reduction double precision
+        CHECK (expected_risk_reduction > '-Infinity' AND expected_risk_reduction < 'Infinity'),
     rationale text NOT NULL,
     supporting_metrics jsonb NOT NULL CHECK (jsonb_typeof(supporting_metrics) = 'object'),
     grade char(1) CHECK (grade IN ('A', 'B', 'C', 'D')),
-    legacy_confidence double precision,
+    legacy_confidence double precision CHECK (legacy_confidence > '-Infinity' AND legacy_confidence < 'Infinity'),
     risk_change varchar(8) NOT NULL CHECK (risk_change IN ('raises', 'reduces', 'neutral', 'unknown')),
     base_version integer NOT NULL,
     author varchar(128) NOT NULL CHECK (author <> ''),
@@ -242,6 +246,7 @@ CREATE TABLE meta_config_proposals (
     CHECK (body::jsonb IS NOT NULL),
     CHECK (created_at < expires_at),
     CHECK (status NOT IN ('APPROVED', 'APPLIED', 'KEPT', 'REVERTED') OR approved_by IS NOT NULL),
+    CHECK (status <> 'APPROVED' OR approval_expires_at IS NOT NULL),
     CHECK (status NOT IN ('APPLIED', 'KEPT', 'REVERTED') OR applied_at IS NOT NULL),
     CHECK ((status = 'REVERTED') = (reverted_at IS NOT NULL))
 );
@@ -271,7 +276,8 @@ CREATE TABLE approvals (
     channel varchar(16) NOT NULL CHECK (channel IN ('gate', 'cli', 'api', 'python')),
     channel_ref varchar(128) NOT NULL DEFAULT '',
     decided_at timestamptz NOT NULL,
-    expires_at timestamptz CHECK (decided_at < expires_at)
+    expires_at timestamptz CHECK (decided_at < expires_at),
+    CHECK ((decision = 'approve') = (expires_at IS NOT NULL))
 );
 CREATE INDEX idx_approvals_proposal ON approvals (proposal_id, approval_id);
 
@@ -287,12 +293,12 @@ CREATE TABLE config_change_log (
     base_version integer NOT NULL,
     new_version integer NOT NULL,
     risk_change varchar(8) NOT NULL CHECK (risk_change IN ('raises', 'reduces', 'neutral', 'unknown')),
-    sharpe_before double precision,
-    sharpe_after double precision,
-    return_before double precision,
-    return_after double precision,
-    risk_before double precision,
-    risk_after double precision,
+    sharpe_before double precision CHECK (sharpe_before > '-Infinity' AND sharpe_before < 'Infinity'),
+    sharpe_after double precision CHECK (sharpe_after > '-Infinity' AND sharpe_after < 'Infinity'),
+    return_before double precision CHECK (return_before > '-Infinity' AND return_before < 'Infinity'),
+    return_after double precision CHECK (return_after > '-Infinity' AND return_after < 'Infinity'),
+    risk_before double precision CHECK (risk_before > '-Infinity' AND risk_before < 'Infinity'),
+    risk_after double precision CHECK (risk_after > '-Infinity' AND risk_after < 'Infinity'),
     evaluation_start_date date,
     evaluation_end_date date,
     evaluation_missing_reason text,
@@ -304,6 +310,8 @@ CREATE TABLE config_change_log (
     reversion_reason text,
     revert_version integer,
     FOREIGN KEY (strategy_id, base_version) REFERENCES config_versions,
+    FOREIGN KEY (strategy_id, new_version) REFERENCES config_versions DEFERRABLE INITIALLY DEFERRED,
+    FOREIGN KEY (strategy_id, revert_version) REFERENCES config_versions DEFERRABLE INITIALLY DEFERRED,
     CHECK (new_version = base_version + 1),
     CHECK (is_reverted = (reverted_at IS NOT NULL)),
     CHECK (is_reverted = (reverted_by IS NOT NULL)),
@@ -342,9 +350,9 @@ CREATE TABLE outcomes (
     window_start date NOT NULL,
     window_end date NOT NULL,
     n_days integer NOT NULL CHECK (n_days >= 0),
-    claimed double precision,
-    realised double precision,
-    standard_error double precision CHECK (standard_error >= 0),
+    claimed double precision CHECK (claimed > '-Infinity' AND claimed < 'Infinity'),
+    realised double precision CHECK (realised > '-Infinity' AND realised < 'Infinity'),
+    standard_error double precision CHECK (standard_error >= 0 AND standard_error < 'Infinity'),
     missing_reason text,
     recorded_at timestamptz NOT NULL DEFAULT now(),
     UNIQUE (candidate_id, kind, scale, window_start, window_end),
