@@ -31,6 +31,8 @@ class IngestSummary:
         New runs without returns, with a usable reported Sharpe ratio.
     quarantined
         New runs in quarantine, by reason code.
+    examples
+        By reason code: the first such run, and the sentence that was stored with it.
     duplicates
         Runs whose content was stored before, whatever its state; nothing was added for them.
     undeclared
@@ -42,6 +44,7 @@ class IngestSummary:
     accepted: int = 0
     metrics_only: int = 0
     quarantined: Mapping[str, int] = field(default_factory=dict)
+    examples: Mapping[str, str] = field(default_factory=dict)
     duplicates: int = 0
     undeclared: frozenset[str] = frozenset()
     reopened: frozenset[tuple[str, str]] = frozenset()
@@ -80,6 +83,7 @@ class IngestSummary:
             accepted=self.accepted + other.accepted,
             metrics_only=self.metrics_only + other.metrics_only,
             quarantined=dict(sorted((Counter(self.quarantined) + Counter(other.quarantined)).items())),
+            examples={**other.examples, **self.examples},
             duplicates=self.duplicates + other.duplicates,
             undeclared=self.undeclared | other.undeclared,
             reopened=self.reopened | other.reopened,
@@ -91,6 +95,7 @@ class IngestSummary:
             "accepted": self.accepted,
             "metrics_only": self.metrics_only,
             "quarantined": dict(self.quarantined),
+            "examples": dict(self.examples),
             "duplicates": self.duplicates,
             "added": self.added,
             "total": self.total,

@@ -7,6 +7,7 @@ Belongs here: writing runs, and opening and closing campaigns. Reading them as o
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -23,6 +24,7 @@ from meta_pipeline.store.database import Database
 from meta_pipeline.store.pending_runs import LowWaterMark, PendingRuns, PendingStrategy, pending_runs
 from meta_pipeline.store.queries import query
 from meta_pipeline.store.schema import backtest_runs, calendars, campaigns, strategies
+from meta_pipeline.store.transactions import in_transaction
 
 __all__ = [
     "Evidence",
@@ -115,8 +117,8 @@ class RunStore:
         """
         summary = IngestSummary()
         for runs in _deliveries(batches):
-            with self._database.begin() as connection:
-                summary += ingest(connection, InspectedBatch(runs=tuple(runs)), actor=self._actor, now=self._clock())
+            work = partial(ingest, batch=InspectedBatch(runs=tuple(runs)), actor=self._actor, now=self._clock())
+            summary += in_transaction(self._database, work)
         return summary
 
 
@@ -306,6 +308,10 @@ def _summary(
 ) -> IngestSummary:
     states = Counter(row.state for row in written)
     codes = Counter(row.reason_code.value for row in written if row.reason_code is not None)
+    examples: dict[str, str] = {}
+    for row in written:
+        if row.reason_code is not None:
+            examples.setdefault(row.reason_code.value, f"{row.run_id}: {row.reason}")
     named = sorted({run.strategy_id for run in runs})
     touched = sorted({(row.run.strategy_id, row.run.campaign_id) for row in written})
     arrays = {"strategies": [s for s, _ in touched], "campaigns": [c for _, c in touched]}
@@ -315,6 +321,7 @@ def _summary(
         accepted=states[RunState.ACCEPTED],
         metrics_only=states[RunState.METRICS_ONLY],
         quarantined=dict(sorted(codes.items())),
+        examples=dict(sorted(examples.items())),
         duplicates=n_duplicates,
         undeclared=frozenset(undeclared.scalars()),
         reopened=frozenset((strategy, campaign) for strategy, campaign in reopened),
