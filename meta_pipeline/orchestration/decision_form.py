@@ -26,22 +26,20 @@ FORM: Final = {
     "approver": dg.Field(str, description="Who decides: your name, as on the list of approvers."),
     "decisions": dg.Field(
         [
-            dg.Shape(
-                {
-                    "proposal_id": dg.Field(str, description="Which proposal."),
-                    "digest": dg.Field(str, description="sha256 of the content you read, 64 hexadecimal digits."),
-                    "decision": dg.Field(
-                        dg.Enum(
-                            "Verdict",
-                            [
-                                dg.EnumValue("approve", description="It may be applied."),
-                                dg.EnumValue("reject", description="It may not; a reason is needed."),
-                            ],
-                        )
-                    ),
-                    "reason": dg.Field(str, description="Why. Needed to reject."),
-                }
-            )
+            {
+                "proposal_id": dg.Field(str, description="Which proposal."),
+                "digest": dg.Field(str, description="sha256 of the content you read, 64 hexadecimal digits."),
+                "decision": dg.Field(
+                    dg.Enum(
+                        "Verdict",
+                        [
+                            dg.EnumValue("approve", description="It may be applied."),
+                            dg.EnumValue("reject", description="It may not; a reason is needed."),
+                        ],
+                    )
+                ),
+                "reason": dg.Field(str, description="Why. Needed to reject."),
+            }
         ],
         description="One entry per proposal that you decide on.",
     ),

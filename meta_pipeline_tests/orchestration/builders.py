@@ -24,8 +24,8 @@ ACTING_JOBS = [approve_proposals, apply_approved, revert_change]
 
 def resource_of(database: Database, *, now: datetime = NOW, home: Path | None = None) -> DatabaseResource:
     """A resource on the test's database, with a clock that stands still and no settings from outside."""
-    values: dict[str, Any] = {} if home is None else {"home": home}
-    return DatabaseResource(database, settings=lambda: Settings(_env_file=None, **values), clock=lambda: now)
+    values: dict[str, Any] = {"_env_file": None, **({} if home is None else {"home": home})}
+    return DatabaseResource(database, settings=lambda: Settings(**values), clock=lambda: now)
 
 
 def declare_strategy(database: Database, name: str = "STRAT_001", *, window: int = 20) -> None:
@@ -46,7 +46,13 @@ def allow(database: Database, *names: str) -> None:
 
 
 def save_proposal(
-    database: Database, name: str = "STRAT_001", *, author: str = "Ann", proposed: Level = 50, current: Level = 20
+    database: Database,
+    name: str = "STRAT_001",
+    *,
+    author: str = "Ann",
+    proposed: Level = 50,
+    current: Level = 20,
+    now: datetime = NOW,
 ) -> ProposalRecord:
     """Save a proposal of a person, as `proposals create` would."""
     draft = ProposalDraft(
@@ -64,7 +70,7 @@ def save_proposal(
         author_kind="human",
     )
     with database.begin() as connection:
-        saved = proposals.save(connection, [draft], now=NOW, lifetime=timedelta(days=14))
+        saved = proposals.save(connection, [draft], now=now, lifetime=timedelta(days=14))
         assert len(saved.new) == 1, saved
         return proposals.get(connection, saved.new[0])
 

@@ -147,7 +147,8 @@ def test_a_refresh_in_flight_is_waited_for(status: DagsterRunStatus, daemon: Dae
     job = build_definitions({"database": resource_of(daemon.database)}).resolve_job_def(NIGHTLY)
     run = daemon.instance.create_run_for_job(job, status=status)
     now = datetime.now(NOW.tzinfo)
-    assert daemon.tick(at=now) == f"1 pending run waits for run {run.run_id[:8]}, which is {status.value.lower().replace('_', ' ')}"
+    words = status.value.lower().replace("_", " ")
+    assert daemon.tick(at=now) == f"1 pending run waits for run {run.run_id[:8]}, which is {words}"
     assert refresh_in_flight(daemon.instance, now=now + STUCK_AFTER) is None, "a dead process must not block for ever"
 
 

@@ -1,7 +1,7 @@
 """The asset `backtest_aggregates`: every pending run is absorbed, and the aggregates of its strategy are made anew."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import dagster as dg
@@ -14,7 +14,6 @@ from meta_pipeline.orchestration.resources import DatabaseResource
 
 if TYPE_CHECKING:
     from meta_pipeline.backtests.aggregates import Aggregate
-    from meta_pipeline.report.table import Table
 
 NAME: Final = "backtest_aggregates"
 
@@ -84,78 +83,22 @@ def _metadata(outcome: Outcome[Refreshed], *, n_strategies: int) -> dict[str, An
     }
     if not done:
         return {**numbers, "remarks": dg.MetadataValue.md("No run was pending; nothing was refreshed.")}
+    from meta_pipeline.report.pictures import aggregates_picture
+    from meta_pipeline.report.tables import aggregates_table
+
+    shown = [found for name, one in done.items() for found in _wholes_and_markets(name, one.aggregates)]
     return {
-        "performance": table_value(_performance(done)),
-        "Sharpe ratios": picture_value(_picture(done), says="Sharpe ratio of each strategy and market"),
+        "performance": table_value(aggregates_table(shown)),
+        "Sharpe ratios": picture_value(
+            aggregates_picture(shown, title="Sharpe ratio, pooled over configurations"),
+            says="Sharpe ratio of each strategy and market",
+        ),
         **numbers,
     }
 
 
-def _performance(done: dict[str, Refreshed]) -> "Table":
-    from meta_pipeline.report.table import Column, Kind, Table
-
-    rows = []
-    for name, one in done.items():
-        for found in _slices(one.aggregates, "strategy", "market"):
-            whole = found.dimension == "strategy"
-            rows.append(
-                {
-                    "strategy": name,
-                    "slice": "all" if whole else found.label,
-                    "absorbed": one.n_absorbed if whole else None,
-                    "quarantined": one.n_quarantined if whole else None,
-                    "n_runs": found.n_runs,
-                    "n_distinct": found.n_distinct,
-                    "n_days": found.n_days,
-                    "sharpe": found.sharpe,
-                    "volatility": found.volatility,
-                    "max_drawdown": found.max_drawdown,
-                    "win_rate": found.win_rate,
-                }
-            )
-    return Table(
-        title="Performance, pooled over configurations",
-        columns=(
-            Column(key="strategy", header="Strategy"),
-            Column(key="slice", header="Market"),
-            Column(key="n_runs", header="Runs", kind=Kind.COUNT),
-            Column(key="n_distinct", header="Distinct", kind=Kind.COUNT),
-            Column(key="n_days", header="Days", kind=Kind.COUNT),
-            Column(key="sharpe", header="Sharpe ratio", kind=Kind.NUMBER),
-            Column(key="volatility", header="Volatility", kind=Kind.PERCENT),
-            Column(key="max_drawdown", header="Deepest drawdown", kind=Kind.PERCENT),
-            Column(key="win_rate", header="Win rate", kind=Kind.PERCENT),
-        ),
-        rows=tuple(rows),
-    )
-
-
-def _picture(done: dict[str, Refreshed]) -> bytes:
-    from meta_pipeline.report.pictures import Bar, intervals_picture
-
-    bars = []
-    for name, one in done.items():
-        for found in _slices(one.aggregates, "strategy", "market"):
-            error = found.body.get("sharpe_standard_error")
-            known = found.sharpe is not None and isinstance(error, int | float)
-            margin = 1.96 * float(error) if known else None  # type: ignore[arg-type]
-            bars.append(
-                Bar(
-                    label=name if found.dimension == "strategy" else f"{name}  {found.label}",
-                    value=found.sharpe,
-                    lower=None if margin is None or found.sharpe is None else found.sharpe - margin,
-                    upper=None if margin is None or found.sharpe is None else found.sharpe + margin,
-                    marked=found.dimension == "strategy",
-                )
-            )
-    return intervals_picture(
-        bars,
-        title="Sharpe ratio, pooled over configurations",
-        axis="annualised Sharpe ratio, 95 % interval",
-        marked="strategy",
-        unmarked="one market",
-    )
-
-
-def _slices(aggregates: "Sequence[Aggregate]", *dimensions: str) -> "list[Aggregate]":
-    return [found for name in dimensions for found in aggregates if found.dimension == name]
+def _wholes_and_markets(strategy_id: str, aggregates: "Sequence[Aggregate]") -> "list[Aggregate]":
+    """Choose what fits on a page, each market labelled with its strategy."""
+    wholes = [found for found in aggregates if found.dimension == "strategy"]
+    markets = [found for found in aggregates if found.dimension == "market"]
+    return [*wholes, *(replace(found, label=f"{strategy_id} {found.label}") for found in markets)]

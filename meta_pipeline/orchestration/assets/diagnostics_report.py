@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 
 NAME: Final = "diagnostics_report"
 
+MAX_REPORTS: Final = 8
+MAX_ROWS: Final = 12
+"""Whole reports in the metadata, and rows of each of their tables: the event log keeps them for ever."""
+
 
 @dg.asset(
     name=NAME,
@@ -74,6 +78,7 @@ def report_for(strategy_id: str, database: DatabaseResource) -> "DiagnosticsRepo
 
 
 def _metadata(outcome: "Outcome[DiagnosticsReport | str]") -> dict[str, Any]:
+    from meta_pipeline.report.diagnostics import diagnostics_markdown
     from meta_pipeline.report.text import markdown
 
     reports = {name: found for name, found in outcome.done.items() if not isinstance(found, str)}
@@ -81,10 +86,15 @@ def _metadata(outcome: "Outcome[DiagnosticsReport | str]") -> dict[str, Any]:
     said += [
         f"- {markdown(name)}: {markdown(note.sentence)}" for name, report in reports.items() for note in report.notes
     ]
+    whole = {
+        f"report of {name}": dg.MetadataValue.md(diagnostics_markdown(report, max_rows=MAX_ROWS))
+        for name, report in list(reports.items())[:MAX_REPORTS]
+    }
     return {
         "overview": table_value(_overview(reports)),
         "effects": picture_value(_picture(reports), says="effect of each change that was looked at"),
         **({"remarks": dg.MetadataValue.md("\n".join(said))} if said else {}),
+        **whole,
         "reports": len(reports),
         "strategies failed": len(outcome.failed),
         "configurations": sum(report.n_configurations for report in reports.values()),

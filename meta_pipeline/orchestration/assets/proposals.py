@@ -38,9 +38,7 @@ class Made:
         "uplift; and how many candidates were suppressed, by which rule. Follow a link to decide."
     ),
 )
-def proposals(
-    context: dg.AssetExecutionContext, database: dg.ResourceParam[DatabaseResource]
-) -> dg.MaterializeResult:  # type: ignore[type-arg]  # Dagster knows the bare type only
+def proposals(context: dg.AssetExecutionContext, database: dg.ResourceParam[DatabaseResource]) -> dg.MaterializeResult:  # type: ignore[type-arg]  # Dagster knows the bare type only
     """Propose for every strategy with evidence."""
     from meta_pipeline.store.governance import expire
 
