@@ -106,11 +106,11 @@ def _show(
     rows: list[dict[str, Cell]] = [
         {"became": "accepted", "runs": summary.accepted, "example": ""},
         {"became": "metrics only", "runs": summary.metrics_only, "example": ""},
-        *(
-            {"became": f"quarantined: {code}", "runs": count, "example": summary.examples.get(code, "")}
-            for code, count in summary.quarantined.items()
-        ),
         {"became": "known before", "runs": summary.duplicates, "example": ""},
+    ]
+    rows[2:2] = [
+        {"became": f"quarantined: {code}", "runs": count, "example": summary.examples.get(code, "")}
+        for code, count in summary.quarantined.items()
     ]
     table = Table(
         title=f"{summary.total:,} runs",
