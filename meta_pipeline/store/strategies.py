@@ -86,7 +86,12 @@ def declare(connection: Connection, strategy: Strategy, *, actor: str, now: date
             created_by=clean_name(actor),
             created_at=now,
         )
-        .on_conflict_do_nothing()
+        # Ingesting runs registers a strategy that nobody has declared; its first declaration completes it.
+        .on_conflict_do_update(
+            index_elements=[strategies.c.strategy_id],
+            set_={"family": strategy.family, "description": strategy.description},
+            where=strategies.c.live_version.is_(None),
+        )
         .returning(strategies.c.strategy_id)
     ).one_or_none()
     if made is not None:
@@ -157,8 +162,9 @@ def versions(connection: Connection, strategy_id: str, *, after: int = 0) -> lis
 
 
 def list_strategies(connection: Connection) -> list[StrategyRecord]:
-    """Return all strategies, by id."""
-    ids = connection.execute(select(strategies.c.strategy_id).order_by(strategies.c.strategy_id)).scalars()
+    """Return all declared strategies, by id; those that runs were only ingested for are not among them."""
+    declared = select(strategies.c.strategy_id).where(strategies.c.live_version.is_not(None))
+    ids = connection.execute(declared.order_by(strategies.c.strategy_id)).scalars()
     return [load(connection, strategy_id) for strategy_id in ids.all()]
 
 
@@ -364,6 +370,12 @@ def _live_of(row: Row[Any]) -> LiveConfig:
 
 
 def _unknown(connection: Connection, strategy_id: str) -> NotFound:
-    known = connection.execute(select(strategies.c.strategy_id).order_by(strategies.c.strategy_id).limit(20)).scalars()
+    declared = select(strategies.c.strategy_id).where(strategies.c.live_version.is_not(None))
+    known = connection.execute(declared.order_by(strategies.c.strategy_id).limit(20)).scalars()
     names = ", ".join(known) or "none yet; declare one with: meta-pipeline strategies declare FILE"
+    if connection.execute(select(strategies).where(strategies.c.strategy_id == strategy_id)).first() is not None:
+        return NotFound(
+            f"strategy {strategy_id!r} has runs, but was never declared; declare its knobs and live configuration "
+            "with: meta-pipeline strategies declare FILE"
+        )
     return NotFound(f"there is no strategy {strategy_id!r}; there are: {names}")

@@ -11,7 +11,9 @@ from sqlalchemy import func, select, text
 from meta_pipeline.backtests import BacktestRun, IngestSummary, ReasonCode, Trade, record
 from meta_pipeline.canonical import JsonValue, canonical_json
 from meta_pipeline.errors import InputError, NotFound
-from meta_pipeline.store import schema
+from meta_pipeline.proposals.knobs import Knob
+from meta_pipeline.proposals.strategy import Strategy
+from meta_pipeline.store import schema, strategies
 from meta_pipeline.store.backtests import RunStore, close_campaign, load_evidence, load_panel, open_campaign
 from meta_pipeline.store.database import Database
 from meta_pipeline_tests.backtests.runs import a_metrics_only_run, a_run, returns_of, trading_days
@@ -220,17 +222,21 @@ def test_an_undeclared_strategy_is_registered_with_the_hint_to_declare_knobs(dat
     assert summary.undeclared == {"trend"}
     assert "no declared knobs" in summary.hints[0]
     assert rows(database, "SELECT strategy_id, created_by FROM strategies") == [("trend", "ada")]
+
+
+def test_a_strategy_that_only_has_runs_is_declared_like_any_other(database: Database) -> None:
+    put(database, a_run())
+    with database.connect() as connection:
+        assert strategies.list_strategies(connection) == []
+        with pytest.raises(NotFound, match="'trend' has runs, but was never declared"):
+            strategies.load(connection, "trend")
+    declared = Strategy(
+        strategy_id="trend", family="momentum", knobs=(Knob(path="fast", knob_type="int"),), live_config={"fast": 10}
+    )
     with database.begin() as connection:
-        connection.execute(
-            schema.strategy_knobs.insert().values(
-                strategy_id="trend",
-                path="fast",
-                knob_type="int",
-                risk_direction="unknown",
-                changeable=True,
-                optional=False,
-            )
-        )
+        assert strategies.declare(connection, declared, actor="cleo", now=NOW).created
+        assert strategies.load(connection, "trend").strategy == declared
+        assert not strategies.declare(connection, declared, actor="cleo", now=NOW).created
     assert put(database, a_run(seed=5)).hints == ()
 
 
