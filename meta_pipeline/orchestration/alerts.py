@@ -7,7 +7,7 @@ Belongs here: writing an alert down and handing it to a webhook. Does not belong
 import json
 import urllib.error
 import urllib.request
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -72,7 +72,8 @@ def send(alert: Alert, settings: Settings) -> str:
     problem = _post(settings.alert_webhook.get_secret_value(), {"text": alert.text})
     if problem is None:
         return f"written to {path} and sent to the webhook"
-    _append(path, json.dumps({"kind": "webhook_failure", "run_id": alert.run_id, "message": problem}))
+    undelivered = replace(alert, kind="webhook_failure", message=f"{alert.kind} was not delivered: {problem}")
+    _append(path, undelivered.line())
     return f"written to {path}; the webhook failed: {problem}"
 
 

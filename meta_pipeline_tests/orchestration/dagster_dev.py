@@ -9,7 +9,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -27,7 +27,7 @@ def free_port() -> int:
 
 @contextmanager
 def dagster_dev(environment: Mapping[str, str], *, log: Path) -> Iterator[str]:
-    """Run `dagster dev -w workspace.yaml` and yield the address of its UI; everything it started ends with the block."""
+    """Run `dagster dev -w workspace.yaml` and yield its address; everything it started ends with the block."""
     port = free_port()
     # An interrupt that is ignored by a parent (nohup, a shell in the background) would be ignored by Dagster too.
     command = [sys.executable, "-c", RUN, "dev", "-w", "workspace.yaml", "-h", "127.0.0.1", "-p", str(port)]
@@ -71,10 +71,8 @@ def _wait_until_it_answers(url: str, process: "subprocess.Popen[bytes]", log: Pa
 def _end(process: "subprocess.Popen[bytes]") -> None:
     if process.poll() is None:
         process.send_signal(signal.SIGINT)
-        try:
+        with suppress(subprocess.TimeoutExpired):
             process.wait(ENDS_WITHIN)
-        except subprocess.TimeoutExpired:
-            pass
     try:
         os.killpg(process.pid, signal.SIGKILL)  # what is left of its own session
     except ProcessLookupError:

@@ -1,0 +1,111 @@
+"""The list of what Dagster sees: what runs by itself, what never does, and that loading it does nothing."""
+
+import itertools
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import dagster as dg
+import pytest
+import yaml
+
+from meta_pipeline.definitions import build_definitions
+from meta_pipeline.orchestration.resources import DatabaseResource
+from meta_pipeline.settings import Settings
+
+ROOT = Path(__file__).parents[2]
+REPOSITORY = build_definitions().get_repository_def()
+
+
+def test_the_assets_form_one_line_from_backtests_to_what_is_live() -> None:
+    graph = REPOSITORY.asset_graph
+    names = ["backtest_aggregates", "diagnostics_report", "proposals", "approvals", "live_config"]
+    for before, after in itertools.pairwise(names):
+        assert graph.get(dg.AssetKey(after)).parent_keys == {dg.AssetKey(before)}
+    assert {key.to_user_string() for key in graph.get_all_asset_keys()} == set(names)
+    assert {key.to_user_string() for key in graph.external_asset_keys} == {"approvals", "live_config"}
+
+
+def test_what_only_computes_runs_by_itself_and_what_acts_or_deletes_does_not() -> None:
+    sensors = {sensor.name: sensor.default_status.value for sensor in REPOSITORY.sensor_defs}
+    assert sensors == {"new_backtests": "RUNNING", "failed_runs": "RUNNING", "failed_checks": "RUNNING"}
+    schedules = {schedule.name: schedule.default_status.value for schedule in REPOSITORY.schedule_defs}
+    assert schedules == {"nightly_at_two": "RUNNING", "prune_runs_weekly": "STOPPED"}
+    started = {schedule.job_name for schedule in REPOSITORY.schedule_defs}
+    started |= {target.job_name for sensor in REPOSITORY.sensor_defs for target in sensor.targets}
+    assert started == {"nightly", "prune_runs"}
+
+
+def test_the_night_starts_at_two_utc() -> None:
+    nightly = REPOSITORY.get_schedule_def("nightly_at_two")
+    assert (nightly.cron_schedule, nightly.execution_timezone) == ("0 2 * * *", "UTC")
+
+
+def test_materialising_everything_approves_nothing() -> None:
+    job = REPOSITORY.get_job("nightly")
+    assert {node.name for node in job.nodes if "check" not in node.name} >= {"backtest_aggregates", "proposals"}
+    assert not {"decide", "apply", "revert"} & {node.name for node in job.nodes}
+
+
+@pytest.mark.parametrize("job", ["approve_proposals", "apply_approved", "revert_change"])
+def test_jobs_in_which_a_person_acts_need_a_form_and_are_never_retried(job: str) -> None:
+    definition = REPOSITORY.get_job(job)
+    assert definition.tags["dagster/max_retries"] == "0"
+    with pytest.raises(dg.DagsterInvalidConfigError, match="Missing required config entr"):
+        dg.validate_run_config(definition, {})
+
+
+def test_loading_connects_to_nothing_and_needs_no_setting(tmp_path: Path) -> None:
+    """An address that nobody answers, a home that cannot be made, and a socket that may not be opened."""
+    code = (
+        "import sys\n"
+        "def watch(event, arguments):\n"
+        "    if event == 'socket.connect': raise RuntimeError(f'connected to {arguments}')\n"
+        "sys.addaudithook(watch)\n"
+        "from meta_pipeline.definitions import defs\n"
+        "print(len(defs.get_repository_def().get_all_jobs()))\n"
+    )
+    environment = {
+        **os.environ,
+        "META_PIPELINE_DATABASE_URL": "postgresql://nobody:secret@192.0.2.1:1/none",
+        "META_PIPELINE_HOME": "/proc/none",
+    }
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], env=environment, cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert loaded.returncode == 0, loaded.stderr
+    assert loaded.stdout.strip() == "6"
+
+
+def test_the_resource_shows_no_password() -> None:
+    secret = Settings(_env_file=None, database_url="postgresql://u:hunter2@h/d")  # type: ignore[call-arg, arg-type]
+    resource = DatabaseResource(settings=lambda: secret)
+    assert "hunter2" not in repr(resource) + repr(resource.settings) + str(vars(resource))
+
+
+@pytest.mark.parametrize("home", ["dagster_home", "dagster_home/postgres"])
+def test_the_homes_are_understood_by_dagster_and_send_nothing_home(home: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from dagster._core.instance.ref import InstanceRef
+
+    for name in ("HOST", "PORT", "DB", "USER", "PASSWORD"):
+        monkeypatch.setenv(f"DAGSTER_POSTGRES_{name}", "1")
+    reference = InstanceRef.from_dir(str(ROOT / home))
+    assert reference.settings["telemetry"] == {"enabled": False}
+    assert reference.settings["nux"] == {"enabled": False}
+    turns = [{"key": "meta_pipeline/refresh", "limit": 1}]
+    assert reference.settings["concurrency"] == {"runs": {"max_concurrent_runs": 4, "tag_concurrency_limits": turns}}
+    assert reference.run_coordinator is not None
+
+
+def test_dagsters_own_tables_are_reached_through_psycopg2() -> None:
+    """SQLAlchemy 2.1 would read `postgresql` as psycopg 3, which dagster-postgres does not speak."""
+    home = yaml.safe_load((ROOT / "dagster_home/postgres/dagster.yaml").read_text())
+    assert home["storage"]["postgres"]["postgres_db"]["scheme"] == "postgresql+psycopg2"
+
+
+def test_the_code_location_is_called_as_the_links_expect() -> None:
+    from meta_pipeline.orchestration.evidence_state import DEFAULT_LOCATION
+
+    workspace = yaml.safe_load((ROOT / "workspace.yaml").read_text())
+    assert workspace == {"load_from": [{"python_module": DEFAULT_LOCATION}]}
