@@ -1,8 +1,8 @@
 """The design of a campaign: from "level b against level a" to one weight per run, or to a reason why not.
 
-Belongs here: matched pairs, least squares with block effects, identifiability. Does not belong here: returns. Weights depend on
-which runs exist and how long they are, never on how they performed, so a contrast's estimate and its error follow from
-them by linearity alone.
+Belongs here: matched pairs, least squares with block effects, identifiability. Does not belong here: returns.
+Weights depend on which runs exist and how long they are, never on how they performed, so a contrast's estimate and its
+error follow from them by linearity alone.
 """
 
 import math
@@ -32,8 +32,8 @@ class Weights:
     method
         "matched_pairs", "least_squares" or "local_pairs".
     weights
-        Shape (n_runs,); the runs at level b have weights that sum to one, those at a to minus one, and each block sums to
-        zero. None if the contrast is not identified.
+        Shape (n_runs,); the runs at level b have weights that sum to one, those at a to minus one, and each block
+        sums to zero. None if the contrast is not identified.
     n_pairs
         Matched pairs in which both levels occur.
     reason
@@ -76,7 +76,7 @@ class Design:
         return self._pairs("matched_pairs", factor, combine([self.blocks, *others]), low, high, None)
 
     def local_pairs(self, factor: Factor, low: int, high: int, live: Mapping[str, int | None]) -> Weights:
-        """The same where all other factors are at their live levels.
+        """Weigh level `high` against `low` in the matched pairs whose other factors are at their live levels.
 
         Parameters
         ----------
@@ -194,7 +194,8 @@ def _demeaned(controls: Sequence[Codes], blocks: Codes, years: Floats) -> Floats
 
 
 def _gram(columns: Floats, years: Floats) -> Floats:
-    return columns.T @ (columns * years[:, None])
+    gram: Floats = columns.T @ (columns * years[:, None])
+    return gram
 
 
 def _pseudo_inverse(columns: Floats, years: Floats) -> Floats:
@@ -204,4 +205,5 @@ def _pseudo_inverse(columns: Floats, years: Floats) -> Floats:
 def _invert(gram: Floats) -> Floats:
     values, vectors = np.linalg.eigh(gram)
     kept = values > 1e-10 * max(float(values.max(initial=0.0)), 1e-300)
-    return (vectors[:, kept] / values[kept]) @ vectors[:, kept].T
+    inverse: Floats = (vectors[:, kept] / values[kept]) @ vectors[:, kept].T
+    return inverse

@@ -1,10 +1,10 @@
 """The long-run variance of a day series, and how far its memory reaches.
 
-Belongs here: kernel estimates with automatic bandwidth, and the automatic block length. Does not belong here: what the series
-means (contrasts).
+Belongs here: kernel estimates with automatic bandwidth, and the automatic block length. Does not belong here:
+what the series means (contrasts).
 
-A day series here is a column of influences: it sums to zero over its days, and the variance of that sum is the variance of an
-estimate. So `sum_variance` is a variance of an estimate, in its unit squared, with nothing left to divide by.
+A day series here is a column of influences: it sums to zero over its days, and the variance of that sum is
+the variance of an estimate. So `sum_variance` is in the estimate's unit squared, with nothing left to divide by.
 """
 
 import math
@@ -52,13 +52,13 @@ def sum_variance(series: Floats, *, kernel: Kernel = "bartlett", bandwidth: floa
     if bandwidth is not None and not bandwidth >= 0:
         raise InputError(f"bandwidth is {bandwidth!r}; it must not be negative (0 means uncorrelated days)")
     widths = automatic_bandwidth(series, kernel=kernel) if bandwidth is None else np.full(n, float(bandwidth))
-    variance = np.vecdot(series, series, axis=0)
+    variance = _dot(series, series)
     last = n_days - 1 if kernel == "quadratic_spectral" else min(n_days - 1, math.ceil(widths.max(initial=0.0)) - 1)
     for lag in range(1, last + 1):
         weights = _kernel_weights(kernel, lag, widths)
         if not weights.any():
             break
-        variance = variance + 2.0 * weights * np.vecdot(series[lag:], series[:-lag], axis=0)
+        variance = variance + 2.0 * weights * _dot(series[lag:], series[:-lag])
     return np.maximum(variance, 0.0)
 
 
@@ -73,14 +73,11 @@ def automatic_bandwidth(series: Floats, *, kernel: Kernel = "bartlett") -> Float
     _known(kernel)
     n_days = len(series)
     factor, exponent = _ANDREWS[kernel]
-    power = np.vecdot(series, series, axis=0)
+    power = _dot(series, series)
     with np.errstate(all="ignore"):
-        rho = np.vecdot(series[1:], series[:-1], axis=0) / power
+        rho = _dot(series[1:], series[:-1]) / power
     rho = np.clip(np.nan_to_num(rho), -0.97, 0.97)  # as Andrews and Monahan (1992): near one the plug-in explodes
-    if kernel == "bartlett":
-        alpha = 4 * rho**2 / ((1 - rho) ** 2 * (1 + rho) ** 2)
-    else:
-        alpha = 4 * rho**2 / (1 - rho) ** 4
+    alpha = 4 * rho**2 / (1 - rho) ** 4 if kernel == "quadratic_spectral" else 4 * rho**2 / (1 - rho**2) ** 2
     return np.minimum(factor * (alpha * n_days) ** exponent, float(n_days))
 
 
@@ -108,9 +105,7 @@ def automatic_block_length(series: Floats) -> Floats:
     longest = math.ceil(min(3 * math.sqrt(n_days), n_days / 3))
     centred = series - series.mean(axis=0)
     lags = min(most + run_of_small, n_days - 1)
-    covariances = np.stack(
-        [np.vecdot(centred[lag:], centred[: n_days - lag], axis=0) / n_days for lag in range(lags + 1)]
-    )
+    covariances = np.stack([_dot(centred[lag:], centred[: n_days - lag]) / n_days for lag in range(lags + 1)])
     small = 2 * math.sqrt(math.log10(n_days) / n_days)
     lengths = np.ones(n)
     for column in range(n):
@@ -144,6 +139,11 @@ def _kernel_weights(kernel: Kernel, lag: int, widths: Floats) -> Floats:
         angle = 6 * np.pi * ratio / 5
         weights = 25 / (12 * np.pi**2 * ratio**2) * (np.sin(angle) / angle - np.cos(angle))
         return np.nan_to_num(np.where(widths > 0, weights, 0.0))
+
+
+def _dot(a: Floats, b: Floats) -> Floats:
+    """Return the inner product of each column of a with the same column of b."""
+    return np.asarray(np.einsum("ti,ti->i", a, b), dtype=np.float64)
 
 
 def _known(kernel: str) -> None:

@@ -83,6 +83,10 @@ class Summary:
             return "every return is zero"
         return "infinite or unknown: returns, or periods per year, are not finite"
 
+    def take(self, runs: NDArray[np.intp]) -> "Summary":
+        """Return the metrics of a selection of runs."""
+        return Summary(**{item.name: getattr(self, item.name)[runs] for item in fields(self)})
+
     def of_run(self, run: int) -> dict[str, float | None]:
         """Return one run's metrics by name; None where missing."""
         values: dict[str, float | None] = {}
