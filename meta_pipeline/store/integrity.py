@@ -90,7 +90,7 @@ def schema_differences(connection: Connection) -> list[str]:
 
 
 def _catalog(connection: Connection) -> dict[tuple[str, str, str], str]:
-    rows = connection.execute(query("schema_catalog"))
+    rows = connection.execute(query("schema_catalog"), {"definitions": True})
     return {(row.kind, row.relation, row.name): _TEXT_CAST.sub("", row.definition) for row in rows}
 
 

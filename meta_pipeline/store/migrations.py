@@ -78,7 +78,7 @@ def revisions() -> tuple[str, ...]:
 def status(connection: Connection) -> SchemaStatus:
     """Say where the database's schema is. One catalog query, a few milliseconds."""
     head = revisions()[-1]
-    found = [tuple(row) for row in connection.execute(query("schema_catalog"))]
+    found = [tuple(row) for row in connection.execute(query("schema_catalog"), {"definitions": False})]
     tables = {relation for kind, relation, *_ in found if kind == "table"}
     revision = None
     if VERSION_TABLE in tables:
