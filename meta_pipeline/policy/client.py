@@ -251,7 +251,7 @@ class Document:
 class HmacVerifier:
     """Checks HMAC-SHA256 signatures. Keys by their id, so that an old and a new one can both be good for a while."""
 
-    def __init__(self, keys: Mapping[str, bytes]) -> None:
+    def __init__(self, keys: Mapping[str, Any]) -> None:
         for key_id, secret in keys.items():
             if not isinstance(secret, bytes) or len(secret) < 16:
                 raise ValueError(f"the secret of key {key_id!r} must be bytes, at least 16 of them")
