@@ -146,7 +146,7 @@ def train(
 
 
 def _check_cost(table: TrainingTable, settings: TrainingSettings) -> None:
-    free = settings.label_rule is LabelRule.META and settings.cost.round_trip_pct == 0.0
+    free = settings.label_rule is LabelRule.META and settings.cost.is_free
     if free and len(table) and not (table.labels == HOLD).any():
         raise InputError(
             "no decision is labelled HOLD, as without a trading cost one side always pays; state the cost of a round "

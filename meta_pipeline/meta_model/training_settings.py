@@ -109,7 +109,7 @@ class TrainingSettings:
         return {
             "decision": self.decision.as_dict(),
             "label_rule": self.label_rule.value,
-            "cost": asdict(self.cost),
+            "cost": self.cost.as_dict(),
             "tolerance_seconds": self.tolerance_seconds,
             "since": None if self.since is None else self.since.isoformat(),
             "n_splits": self.n_splits,

@@ -132,7 +132,8 @@ def join(
     losses = np.bincount(event[matched], weights=~outcomes.wins[matched], minlength=n)
     pnl = np.bincount(event[matched], weights=outcomes.pnl_pct[matched], minlength=n)[rows] / fills[rows]
     wins = losses[rows] == 0
-    paid = payoffs(low[rows], pnl, cost)
+    cost_pct = cost.of(predictions.symbol_names)[predictions.symbols[rows]]
+    paid = payoffs(low[rows], pnl, cost_pct, pnl_is_net=cost.pnl_is_net)
     table = TrainingTable(
         starts=predictions.times[rows],
         ends=ends[rows],
