@@ -16,7 +16,7 @@ from sqlalchemy.exc import ProgrammingError
 from meta_pipeline.canonical import digest
 from meta_pipeline.store import migrations, schema
 from meta_pipeline.store.database import Database
-from meta_pipeline.store.migrations import SchemaState
+from meta_pipeline.store.migrations import SchemaState, SchemaStatus
 from meta_pipeline.store.queries import query
 
 FAULT_QUERIES: Final = {
@@ -51,20 +51,27 @@ class Finding:
 def check_database(database: Database) -> list[Finding]:
     """Run every check, all in one read-only snapshot but for the schema's, and return what each found.
 
-    The checks of rows are left out when tables are missing: the first findings then say so.
+    The checks of rows are left out when tables or columns are missing: the first finding then says so.
     """
     findings = [_schema_finding(database)]
     with database.engine.connect().execution_options(
         isolation_level="REPEATABLE READ", postgresql_readonly=True
     ) as connection:
         connection.execute(text("SET LOCAL statement_timeout = 0"))
-        if migrations.status(connection).state is not SchemaState.CURRENT:
+        if not _can_be_read(migrations.status(connection)):
             return findings
         findings.append(_finding("rows cite rows that are there", list(_orphans(connection))))
         findings.append(_finding("configurations are what was hashed", list(_other_digests(connection))))
         for name, statement in FAULT_QUERIES.items():
             findings.append(_finding(name, [" ".join(map(str, row)) for row in connection.execute(query(statement))]))
     return findings
+
+
+def _can_be_read(found: SchemaStatus) -> bool:
+    """Say whether tables and columns are all there; a missing index or constraint does not keep us from reading."""
+    if found.state is SchemaState.INCOMPLETE:
+        return not any(part.startswith(("table ", "column ", "the revision ")) for part in found.missing)
+    return found.state is SchemaState.CURRENT
 
 
 def schema_differences(connection: Connection) -> list[str]:
