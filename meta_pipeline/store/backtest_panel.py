@@ -5,16 +5,17 @@ Belongs here: rows to `RunPanel`. Does not belong here: writing runs (backtests)
 
 import hashlib
 import json
+import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from psycopg import Copy, sql
-from sqlalchemy import Connection, Row, bindparam, select
+from sqlalchemy import Connection, bindparam, select
 
 from meta_pipeline.backtests.run import RunState
 from meta_pipeline.canonical import JsonValue
@@ -56,18 +57,70 @@ class Evidence:
     digest: str
 
 
-@dataclass(kw_only=True, eq=False)
-class _Columns:
-    """The panel's parts while rows come in."""
+class _Columns(NamedTuple):
+    """The columns of sql/queries/evidence_runs.sql; what describes returns is None where there are none."""
 
-    run_ids: list[str] = field(default_factory=list)
-    configs: list[Mapping[str, JsonValue]] = field(default_factory=list)
-    reported: list[ReportedMetrics] = field(default_factory=list)
-    blocks: list[str] = field(default_factory=list)
-    markets: list[str] = field(default_factory=list)
-    sectors: list[str] = field(default_factory=list)
-    periods: list[float] = field(default_factory=list)
-    places: dict[str, tuple[int, str, int, int]] = field(default_factory=dict)  # run -> row, calendar, first, n
+    run_id: tuple[str, ...]
+    state: tuple[str, ...]
+    series_digest: tuple[str, ...]
+    content_digest: tuple[str, ...]
+    block: tuple[str, ...]
+    market: tuple[str, ...]
+    sector: tuple[str, ...]
+    periods_per_year: tuple[float, ...]
+    config_digest: tuple[str, ...]
+    config_json: tuple[str, ...]
+    metrics_json: tuple[str, ...]
+    calendar_id: tuple[str | None, ...]
+    first_period: tuple[int | None, ...]
+    n_periods: tuple[int | None, ...]
+
+
+class _Place(NamedTuple):
+    """Where a run's returns go in the matrix, and where they lie on their calendar."""
+
+    row: int
+    calendar_id: str
+    first: int
+    n: int
+
+
+class _Runs:
+    """The panel's parts while rows come in. Columns, not rows: there may be a hundred thousand of them."""
+
+    def __init__(self) -> None:
+        self.run_ids: list[str] = []
+        self.configs: list[Mapping[str, JsonValue]] = []
+        self.reported: list[ReportedMetrics] = []
+        self.blocks: list[str] = []
+        self.markets: list[str] = []
+        self.sectors: list[str] = []
+        self.periods: list[float] = []
+        self.places: dict[str, _Place] = {}
+        self._known: dict[str, Mapping[str, JsonValue]] = {}
+
+    def extend(self, rows: Sequence[tuple[Any, ...]]) -> None:
+        """Take rows that are not in quarantine."""
+        if not rows:
+            return
+        columns = _Columns._make(zip(*rows, strict=True))
+        new = {
+            digest: config
+            for digest, config in zip(columns.config_digest, columns.config_json, strict=True)
+            if digest not in self._known
+        }
+        self._known.update(zip(new, _parse(new.values()), strict=True))
+        first_row = len(self.run_ids)
+        self.run_ids.extend(columns.run_id)
+        self.configs.extend([self._known[digest] for digest in columns.config_digest])
+        self.reported.extend([_numbers(metrics) for metrics in _parse(columns.metrics_json)])
+        self.blocks.extend(columns.block)
+        self.markets.extend(map(sys.intern, columns.market))
+        self.sectors.extend(map(sys.intern, columns.sector))
+        self.periods.extend(columns.periods_per_year)
+        for row, values in enumerate(rows, start=first_row):
+            if values[-1] is not None:
+                self.places[values[0]] = _Place(row, *values[-3:])
 
 
 def load_panel(connection: Connection, strategy_id: str) -> RunPanel:
@@ -84,51 +137,41 @@ def load_evidence(connection: Connection, strategy_id: str) -> Evidence:
 
     Runs that commit while this reads are not in it, and not in `run_ids`.
     """
-    columns = _Columns()
+    runs = _Runs()
     all_ids: list[str] = []
     states: Counter[str] = Counter()
-    series: dict[str, set[str]] = {}
+    series: set[tuple[str, str]] = set()
     digest = hashlib.sha256()
-    configs: dict[str, Mapping[str, JsonValue]] = {}
     result = connection.execute(
-        query("evidence_runs"), {"strategy_id": strategy_id}, execution_options={"stream_results": True}
+        query("evidence_runs"), {"strategy_id": strategy_id}, execution_options={"yield_per": ROWS_AT_ONCE}
     )
-    for rows in result.partitions(ROWS_AT_ONCE):
-        usable = [row for row in rows if row.state != RunState.QUARANTINED]
-        _parse_configs(usable, configs)
-        _fill(columns, usable, configs)
-        for row in rows:
-            all_ids.append(row.run_id)
-            name = row.state if row.reason_code is None else f"{row.state}:{row.reason_code}"
-            states[name] += 1
-            series.setdefault(name, set()).add(row.series_digest or row.content_digest)
-        for row in usable:
-            digest.update(f"{row.run_id}\n{row.content_digest}\n".encode())
-    dates, matrix = _read_returns(connection, strategy_id, columns.places, len(columns.run_ids))
+    for rows in result.partitions():
+        all_ids += [row[0] for row in rows]
+        states.update([row[1] for row in rows])
+        series.update([(row[1], row[2]) for row in rows])
+        usable = [tuple(row) for row in rows if not row[1].startswith(RunState.QUARANTINED)]
+        runs.extend(usable)
+        digest.update("".join([f"{row[0]}\n{row[3]}\n" for row in usable]).encode())
+    dates, matrix = _read_returns(connection, strategy_id, runs.places, len(runs.run_ids))
     panel = RunPanel(
-        run_ids=tuple(columns.run_ids),
-        configs=tuple(columns.configs),
-        blocks=tuple(columns.blocks),
-        markets=tuple(columns.markets),
-        sectors=tuple(columns.sectors),
+        run_ids=tuple(runs.run_ids),
+        configs=tuple(runs.configs),
+        blocks=tuple(runs.blocks),
+        markets=tuple(runs.markets),
+        sectors=tuple(runs.sectors),
         dates=dates,
         returns=matrix.T,
-        periods_per_year=np.array(columns.periods, dtype=np.float64),
-        reported=tuple(columns.reported),
+        periods_per_year=np.array(runs.periods, dtype=np.float64),
+        reported=tuple(runs.reported),
     )
     return Evidence(
         strategy_id=strategy_id,
         panel=panel,
         run_ids=tuple(all_ids),
         states=dict(sorted(states.items())),
-        distinct_series={name: len(digests) for name, digests in sorted(series.items())},
+        distinct_series=dict(sorted(Counter(name for name, _ in series).items())),
         digest=digest.hexdigest(),
     )
-
-
-def _parse_configs(rows: Sequence[Row[Any]], known: dict[str, Mapping[str, JsonValue]]) -> None:
-    new = {row.config_digest: row.config_json for row in rows if row.config_digest not in known}
-    known.update(zip(new, _parse(new.values()), strict=True))
 
 
 def _parse(texts: Iterable[str]) -> list[dict[str, JsonValue]]:
@@ -137,31 +180,18 @@ def _parse(texts: Iterable[str]) -> list[dict[str, JsonValue]]:
     return parsed
 
 
-def _fill(columns: _Columns, rows: Sequence[Row[Any]], configs: Mapping[str, Mapping[str, JsonValue]]) -> None:
-    reported = _parse(row.metrics_json or "{}" for row in rows)
-    for row, metrics in zip(rows, reported, strict=True):
-        if row.calendar_id is not None:
-            columns.places[row.run_id] = (len(columns.run_ids), row.calendar_id, row.first_period, row.n_periods)
-        columns.run_ids.append(row.run_id)
-        columns.configs.append(configs[row.config_digest])
-        columns.reported.append(_numbers(metrics))
-        columns.blocks.append(f"{row.market_id}|{row.start_date}..{row.end_date}|{row.campaign_id}")
-        columns.markets.append(row.market_id)
-        columns.sectors.append(row.sector)
-        columns.periods.append(np.nan if row.periods_per_year is None else row.periods_per_year)
-
-
 def _numbers(metrics: dict[str, Any]) -> ReportedMetrics:
     """Keep numbers and nulls; backtesters report texts too."""
-    kept = {type(value) for value in metrics.values()} <= {float, type(None)}
-    return metrics if kept else {k: v for k, v in metrics.items() if v is None or type(v) in {int, float}}
+    if all(type(value) is float or value is None for value in metrics.values()):
+        return metrics
+    return {name: value for name, value in metrics.items() if value is None or type(value) in {int, float}}
 
 
 def _read_returns(
-    connection: Connection, strategy_id: str, places: Mapping[str, tuple[int, str, int, int]], n_runs: int
+    connection: Connection, strategy_id: str, places: Mapping[str, _Place], n_runs: int
 ) -> tuple[NDArray[np.datetime64], NDArray[np.float64]]:
     """Return the union calendar, and runs x days."""
-    stored = _read_calendars(connection, {calendar_id for _, calendar_id, _, _ in places.values()})
+    stored = _read_calendars(connection, {place.calendar_id for place in places.values()})
     union = np.unique(np.concatenate([*stored.values(), np.empty(0, dtype=np.int64)]))
     positions = {calendar_id: np.searchsorted(union, timestamps) for calendar_id, timestamps in stored.items()}
     matrix = np.empty((n_runs, len(union)), dtype=np.float64)
@@ -173,9 +203,9 @@ def _read_returns(
             for run_id, returns in stream.rows():
                 if run_id not in places:  # committed since the runs were read
                     continue
-                row, calendar_id, first, n = places[run_id]
-                _place(matrix[row], positions[calendar_id][first : first + n], returns)
-                with_series[row] = True
+                place = places[run_id]
+                _place(matrix[place.row], positions[place.calendar_id][place.first : place.first + place.n], returns)
+                with_series[place.row] = True
     matrix[~with_series] = np.nan
     return union.astype("datetime64[s]"), matrix
 
