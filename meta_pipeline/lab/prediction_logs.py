@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final, TextIO
 
 import numpy as np
+from numpy.typing import NDArray
 
 from meta_pipeline.errors import InputError
 from meta_pipeline.lab.base_models import BASE_MODELS, BaseVotes, base_votes, realised_return
@@ -126,7 +127,7 @@ def _ensemble(votes: BaseVotes) -> EnsembleColumns:
     return ensemble_of(table, LAB_DECISIONS.model_weights)
 
 
-def _stamps(prices: Prices, days: np.typing.NDArray[np.int64]) -> list[str]:
+def _stamps(prices: Prices, days: NDArray[np.int64]) -> list[str]:
     stamps = prices.dates[days].astype("datetime64[s]") + CLOSE_OF_DAY
     return [f"{stamp}Z" for stamp in stamps]
 

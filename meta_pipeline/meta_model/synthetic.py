@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from meta_pipeline.errors import InputError
 from meta_pipeline.meta_model.actions import ACTIONS, BUY, HOLD, SELL
@@ -125,9 +126,7 @@ def write_synthetic_logs(folder: Path, settings: SyntheticSettings) -> tuple[Pat
     return predictions, outcomes
 
 
-def _votes(
-    rng: np.random.Generator, best: np.typing.NDArray[np.int64], settings: SyntheticSettings
-) -> np.typing.NDArray[np.int64]:
+def _votes(rng: np.random.Generator, best: NDArray[np.int64], settings: SyntheticSettings) -> NDArray[np.int64]:
     n, n_models = settings.n, len(settings.models)
     skill = np.full((n, n_models), settings.others)
     skill[:, -1] = settings.skill

@@ -19,6 +19,7 @@ from meta_pipeline.meta_model.held_back import Split, decide_rows, evidence_of, 
 from meta_pipeline.meta_model.instants import microseconds_of
 from meta_pipeline.meta_model.labels import LabelRule
 from meta_pipeline.meta_model.model import MetaModel
+from meta_pipeline.meta_model.monitoring import reference_scores
 from meta_pipeline.meta_model.out_of_fold import OutOfFold, out_of_fold
 from meta_pipeline.meta_model.outcome_log import OutcomeLog
 from meta_pipeline.meta_model.pooling import PooledFit, fit_rows
@@ -128,6 +129,9 @@ def train(
         "out_of_fold": report_of(table, unseen.rows, unseen.probabilities)
         | {"fold_accuracies": list(unseen.accuracies), "skipped": list(unseen.skipped)},
         "test": held_back_report(table, split.test, decisions, evidence, settings),
+        "reference_scores": list(
+            reference_scores(model, table, split.test, regime=settings.decision.enable_regime_features)
+        ),
         "answers_on_grid": argmax_shares(model),
         "pooling_strength": None if np.isinf(unseen.strength) else unseen.strength,
         "feature_weights": feature_weights(model),
