@@ -106,6 +106,17 @@ class Design:
         weights[np.abs(weights) < 1e-14] = 0.0
         return Weights(method="least_squares", weights=weights, n_pairs=self._n_pairs(factor, low, high))
 
+    def residuals(self, values: Floats) -> tuple[Floats, int]:
+        """Return what least squares leaves of one value per run, and the degrees of freedom that remain."""
+        n_blocks = int(self.blocks.max(initial=0)) + 1
+        total = np.bincount(self.blocks, weights=self.years, minlength=n_blocks)
+        centred = (
+            values - (np.bincount(self.blocks, weights=self.years * values, minlength=n_blocks) / total)[self.blocks]
+        )
+        left = centred - self._columns @ (self._inverse @ (self._columns.T @ (self.years * centred)))
+        rank = int(np.round(np.trace(self._gram @ self._inverse)))
+        return left, len(values) - rank - len(np.unique(self.blocks))
+
     def _pairs(
         self, method: str, factor: Factor, cells: Codes, low: int, high: int, mask: NDArray[np.bool_] | None
     ) -> Weights:

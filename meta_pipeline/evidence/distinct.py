@@ -57,7 +57,9 @@ class DistinctRuns:
         return len(np.unique(combine([self.blocks, self.series])))
 
 
-def distinct_runs(panel: RunPanel, columns: NDArray[np.intp], declared: Sequence[str]) -> DistinctRuns:
+def distinct_runs(
+    panel: RunPanel, columns: NDArray[np.intp], declared: Sequence[str], *, salts: Sequence[bytes] | None = None
+) -> DistinctRuns:
     """Reduce a panel to its distinct runs.
 
     Two runs are the same if block, configuration and return series are.
@@ -70,8 +72,12 @@ def distinct_runs(panel: RunPanel, columns: NDArray[np.intp], declared: Sequence
         The columns to use.
     declared
         Paths of the declared knobs.
+    salts
+        For runs without a series: what else tells them apart (a reported metric), one per column.
     """
     series = series_digests(panel, columns)
+    if salts is not None:
+        series = [hashlib.sha256(key + salt).digest() for key, salt in zip(series, salts, strict=True)]
     block_keys = [(panel.blocks[c], float(panel.periods_per_year[c])) for c in columns]
     blocks, block_labels = encode(block_keys)
     factors = read_factors([panel.configs[c] for c in columns], declared)

@@ -46,8 +46,6 @@ class Parameters:
     underperformer_sharpe, high_volatility, deep_drawdown, underperformer_share
         The predecessor's thresholds: annualised Sharpe ratio, annualised volatility, drawdown (negative),
         and the share of configurations below the first from which risk is reduced.
-    ledger_rows, ledger_minimum
-        Ended outcomes of the family, and how many proposals by expected value alone need.
     """
 
     alpha: float = 0.10
@@ -71,8 +69,6 @@ class Parameters:
     high_volatility: float = 0.30
     deep_drawdown: float = -0.20
     underperformer_share: float = 0.30
-    ledger_rows: int = 0
-    ledger_minimum: int = 400
 
     def __post_init__(self) -> None:
         """Refuse settings that make no sense.
@@ -88,7 +84,7 @@ class Parameters:
             _require(0 <= getattr(self, name) <= 1, name, getattr(self, name), "between 0 and 1")
         for name, least in (("bootstrap_draws", 99), ("minimum_runs", 2), ("minimum_pairs", 1)):
             _require(getattr(self, name) >= least, name, getattr(self, name), f"at least {least}")
-        for name, least in (("minimum_observations", 3), ("sub_periods", 2), ("prior_trials", 0), ("ledger_rows", 0)):
+        for name, least in (("minimum_observations", 3), ("sub_periods", 2), ("prior_trials", 0)):
             _require(getattr(self, name) >= least, name, getattr(self, name), f"at least {least}")
         for name in ("switching_cost", "seed"):
             _require(getattr(self, name) >= 0, name, getattr(self, name), "not negative")

@@ -1,17 +1,33 @@
-"""`propose`: runs, knobs and the live configuration in; graded candidates out. Pure."""
+"""`propose`: runs, knobs and the live configuration in; graded candidates out. Pure.
 
+Belongs here: the order of the steps, on one page. Each step has its module: campaign (what the runs are),
+changes (what there is to judge), evaluation (figures), screening (rules), risk_types, rationale.
+"""
+
+import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from meta_pipeline.canonical import JsonValue
+from meta_pipeline.evidence import grades
+from meta_pipeline.evidence.factors import Role, level_at
 from meta_pipeline.evidence.panel import RunPanel
-from meta_pipeline.proposals.candidate import Proposed
+from meta_pipeline.proposals.campaign import Campaign, read_campaign
+from meta_pipeline.proposals.candidate import Candidate, Effect, Grade, Note, ProposalType, Proposed, Rule
+from meta_pipeline.proposals.changes import Change, enumerate_changes
+from meta_pipeline.proposals.evaluation import Evaluation, evaluate_changes
 from meta_pipeline.proposals.knobs import Knob
+from meta_pipeline.proposals.legacy import legacy_confidence
+from meta_pipeline.proposals.metrics_only import ReportedMetrics
 from meta_pipeline.proposals.parameters import Parameters, RiskLimits
+from meta_pipeline.proposals.rationale import write_rationale
+from meta_pipeline.proposals.risk_types import risk_candidates
+from meta_pipeline.proposals.screening import best_per_knob, rank, screen, suppress
 
-NO_RUNS = "insufficient data: {available} runs available, need {needed}"
+MAX_UNDECLARED_LEVELS = 20
 
 
 def propose(
@@ -45,4 +61,206 @@ def propose(
         Proposals, suppressed candidates with the rule that stopped each, and data health. Too little data is
         not an error: `insufficient_data` says so.
     """
-    raise NotImplementedError
+    campaign = read_campaign(panel, knobs, live, parameters)
+    if campaign.n_available < parameters.minimum_runs:
+        sentence = f"insufficient data: {campaign.n_available} runs available, need {parameters.minimum_runs}"
+        return _answer(campaign, (), (), insufficient=sentence)
+    changes = enumerate_changes(campaign)
+    tested = [change for change in changes if change.refusal is None]
+    evaluation = evaluate_changes(campaign, tested, regimes) if tested else None
+    reported = ReportedMetrics(campaign)
+    judged: list[Candidate] = []
+    position = 0
+    for change in changes:
+        if change.refusal is not None or evaluation is None:
+            judged.append(_refused(campaign, change, reported))
+            continue
+        candidate = _candidate(campaign, change, evaluation, position)
+        objection = _identical(change, evaluation, position) or screen(candidate, change.knob, parameters, limits)
+        judged.append(candidate if objection is None else suppress(candidate, objection))
+        position += 1
+    judged = best_per_knob(judged)
+    risky, notes = risk_candidates(campaign, judged)
+    return _answer(campaign, [*judged, *risky, *_undeclared(campaign)], notes)
+
+
+def _answer(
+    campaign: Campaign, candidates: Sequence[Candidate], notes: Sequence[Note], *, insufficient: str | None = None
+) -> Proposed:
+    proposals = sorted((c for c in candidates if c.is_proposal), key=rank)
+    return Proposed(
+        proposals=tuple(proposals),
+        suppressed=tuple(c for c in candidates if not c.is_proposal),
+        insufficient_data=insufficient,
+        notes=(*campaign.notes, *notes),
+        dead_knobs=campaign.dead,
+        aliased_knobs=campaign.aliased,
+        evidence_digest=campaign.digest,
+        n_runs=campaign.panel.n_runs,
+        n_distinct=campaign.distinct.n_distinct_series,
+        n_metrics_only=len(campaign.metrics_only),
+        n_excluded=campaign.n_excluded,
+        n_effective=campaign.n_effective,
+        n_trials=campaign.n_trials,
+        n_days=_n_days(campaign),
+        parameters=campaign.parameters.to_json(),
+    )
+
+
+def _n_days(campaign: Campaign) -> int:
+    """Count the calendar days on which any usable run has a return."""
+    seen = np.zeros(len(campaign.panel.dates), dtype=bool)
+    for _, rows in campaign.runs.chunks(np.ones(len(campaign.distinct), dtype=bool)):
+        seen |= ~np.isnan(rows).all(axis=0)
+    return len(np.unique(campaign.panel.dates[seen].astype("datetime64[D]")))
+
+
+def _candidate(campaign: Campaign, change: Change, evaluation: Evaluation, index: int) -> Candidate:
+    """Put together everything that is known about one change with a contrast."""
+    parameters = campaign.parameters
+    effect = evaluation.effects[index]
+    stability = evaluation.stabilities[index]
+    years = evaluation.years[index]
+    estimate, error = effect.estimate or 0.0, effect.standard_error or 0.0
+    share = grades.haircut(
+        years,
+        short=(parameters.haircut_short_years, parameters.haircut_short),
+        long=(parameters.haircut_long_years, parameters.haircut_long),
+    )
+    claim = grades.claim(
+        estimate,
+        error,
+        share=share,
+        drift=math.nan if stability.drift is None else stability.drift,
+        years=years,
+        horizon=parameters.horizon_years,
+        confidence_level=1 - parameters.alpha,
+    )
+    needed = grades.days_needed(estimate, error, effect.n_days, critical=evaluation.critical, power=parameters.power)
+    runs, series, delta = _levels(campaign, change)
+    other = evaluation.other_effects[index]
+    candidate = Candidate(
+        proposal_type=ProposalType.CONFIG_PARAMETER_CHANGE,
+        knob=change.knob.path,
+        from_value=change.from_value,
+        to_value=change.to_value,
+        grade=Grade(evaluation.grades[index]),
+        effect=effect,
+        risk_change=change.knob.risk_change(change.from_value, change.to_value),
+        other_effects=() if other is None else (other,),
+        local_effect=evaluation.local_effects[index],
+        risk_effects=evaluation.risk_effects[index],
+        expected_uplift=claim.expected,
+        uplift_lower=claim.lower,
+        uplift_upper=claim.upper,
+        haircut=share,
+        probability_positive=claim.probability_positive,
+        horizon_years=parameters.horizon_years,
+        smallest_detectable_effect=grades.smallest_detectable(
+            error, critical=evaluation.critical, power=parameters.power
+        ),
+        days_needed=needed,
+        n_runs=runs,
+        n_distinct=series,
+        n_effective=campaign.n_effective,
+        n_days=effect.n_days,
+        n_trials=campaign.n_trials,
+        stability=stability,
+        regimes=evaluation.regimes[index],
+        legacy_confidence=legacy_confidence(runs, delta),
+        missing={} if needed is not None else {"days_needed": "the estimate is not positive"},
+    )
+    return replace(candidate, rationale=write_rationale(candidate))
+
+
+def _levels(campaign: Campaign, change: Change) -> tuple[int, int, float]:
+    """Return distinct runs and distinct series at the two levels, and the difference of mean Sharpe ratios."""
+    if change.factor is None:
+        return 0, 0, 0.0
+    sharpe = campaign.runs.metric("sharpe_ratio")
+    at_low, at_high = change.factor.codes == change.low, change.factor.codes == change.high
+    both = at_low | at_high
+    keys = set(zip(campaign.distinct.blocks[both].tolist(), campaign.distinct.series[both].tolist(), strict=True))
+    mean_low = math.fsum(sharpe[at_low].tolist()) / max(int(at_low.sum()), 1)
+    mean_high = math.fsum(sharpe[at_high].tolist()) / max(int(at_high.sum()), 1)
+    return int(both.sum()), len(keys), mean_high - mean_low
+
+
+def _identical(change: Change, evaluation: Evaluation, index: int) -> tuple[Rule, str] | None:
+    if not evaluation.negligible[index]:
+        return None
+    sentence = f"{change.knob.path} only scales returns or leaves them as they are: the Sharpe ratio does not move"
+    return Rule.IDENTICAL_RETURNS, sentence
+
+
+_FIGURES = (
+    "expected_uplift",
+    "uplift_lower",
+    "uplift_upper",
+    "haircut",
+    "probability_positive",
+    "horizon_years",
+    "smallest_detectable_effect",
+    "days_needed",
+    "n_effective",
+    "stability",
+    "local_effect",
+    "legacy_confidence",
+)
+
+
+def _refused(campaign: Campaign, change: Change, reported: ReportedMetrics) -> Candidate:
+    """Return the candidate of a change without a contrast, by reported metrics where they say something."""
+    rule, sentence = change.refusal or (Rule.UNIDENTIFIED, "nothing could be compared")
+    effect = Effect(metric="sharpe_ratio", method="none", reason=sentence)
+    if rule is Rule.UNIDENTIFIED:
+        weaker = reported.effect(change)
+        if weaker is not None:
+            rule, effect = Rule.METRICS_ONLY, weaker
+            sentence = "only runs without a return series say something, and these take runs for independent"
+    candidate = Candidate(
+        proposal_type=ProposalType.CONFIG_PARAMETER_CHANGE,
+        knob=change.knob.path,
+        from_value=change.from_value,
+        to_value=change.to_value,
+        grade=Grade.D,
+        effect=effect,
+        risk_change=change.knob.risk_change(change.from_value, change.to_value),
+        suppressed_by=rule,
+        suppression_reason=sentence,
+        n_runs=effect.n_runs,
+        n_trials=campaign.n_trials,
+        experiments=change.experiments,
+        legacy_confidence=None if effect.estimate is None else legacy_confidence(effect.n_runs, effect.estimate),
+    )
+    missing = {name: sentence for name in _FIGURES if getattr(candidate, name) is None}
+    candidate = replace(candidate, missing=missing)
+    return replace(candidate, rationale=write_rationale(candidate))
+
+
+def _undeclared(campaign: Campaign) -> list[Candidate]:
+    """Return the values of each undeclared key that varies like a knob: it must be declared to be judged."""
+    candidates = []
+    for factor in campaign.distinct.factors:
+        if factor.role is not Role.NUISANCE or not 1 < len(factor.levels) <= MAX_UNDECLARED_LEVELS:
+            continue
+        live = level_at(campaign.live, factor.path)
+        sentence = f"{factor.path} is not declared as a knob of the strategy; declare it to have it judged"
+        for code, level in enumerate(factor.levels):
+            if code == factor.code_of(live):
+                continue
+            candidate = Candidate(
+                proposal_type=ProposalType.CONFIG_PARAMETER_CHANGE,
+                knob=factor.path,
+                from_value=live,
+                to_value=level,
+                grade=Grade.D,
+                effect=Effect(metric="sharpe_ratio", method="none", reason=sentence),
+                risk_change="unknown",
+                suppressed_by=Rule.UNDECLARED,
+                suppression_reason=sentence,
+                n_trials=campaign.n_trials,
+                missing=dict.fromkeys(_FIGURES, sentence),
+            )
+            candidates.append(replace(candidate, rationale=write_rationale(candidate)))
+    return candidates

@@ -1,0 +1,179 @@
+"""Which changes there are to judge: every level of every declared knob against the live value.
+
+Belongs here: enumerating changes, their contrast weights, and why some cannot be judged. Does not belong here:
+estimates.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meta_pipeline.canonical import ABSENT, JsonValue, Level, level_key
+from meta_pipeline.evidence.design import Weights
+from meta_pipeline.evidence.factors import Factor, level_at
+from meta_pipeline.proposals.campaign import Campaign
+from meta_pipeline.proposals.candidate import Experiment, Rule
+from meta_pipeline.proposals.knobs import Knob
+from meta_pipeline.proposals.rationale import show_level
+
+MAX_EXPERIMENT_BLOCKS = 4
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Change:
+    """One level of one knob against the live value.
+
+    Parameters
+    ----------
+    knob, from_value, to_value
+        The change.
+    primary, other
+        The contrast the grade rests on, and the other way to weigh it, where it exists.
+    local
+        The contrast at the live configuration.
+    refusal
+        Why there is no contrast: a rule and a sentence.
+    experiments
+        Runs that would identify it.
+    """
+
+    knob: Knob
+    from_value: Level
+    to_value: Level
+    factor: Factor | None = None
+    low: int = -1
+    high: int = -1
+    primary: Weights | None = None
+    other: Weights | None = None
+    local: Weights | None = None
+    refusal: tuple[Rule, str] | None = None
+    experiments: tuple[Experiment, ...] = ()
+
+    @property
+    def weights(self) -> NDArray[np.float64]:
+        """Weights of the primary contrast."""
+        if self.primary is None or self.primary.weights is None:
+            raise LookupError(f"{self.knob.path} to {show_level(self.to_value)} has no contrast")
+        return self.primary.weights
+
+
+def enumerate_changes(campaign: Campaign) -> list[Change]:
+    """Return every change that the runs hint at, by knob path and level."""
+    changes: list[Change] = []
+    for knob in campaign.knobs:
+        live = level_at(campaign.live, knob.path)
+        others = [level for level in _levels_seen(campaign, knob.path) if level_key(level) != level_key(live)]
+        changes.extend(_change(campaign, knob, live, level) for level in others)
+    return changes
+
+
+def _levels_seen(campaign: Campaign, path: str) -> list[Level]:
+    seen = {}
+    for source in (campaign.distinct, campaign.metrics_only):
+        for factor in source.factors:
+            if factor.path == path:
+                seen.update({level_key(factor.levels[code]): factor.levels[code] for code in np.unique(factor.codes)})
+    return [seen[key] for key in sorted(seen)]
+
+
+def _change(campaign: Campaign, knob: Knob, live: Level, level: Level) -> Change:
+    factor = campaign.factor(knob.path)
+    if factor is not None and knob.path in campaign.dead:
+        sentence = f"{knob.path} is dead: all matched pairs of runs that differ in it alone have identical returns"
+        return Change(knob=knob, from_value=live, to_value=level, factor=factor, refusal=(Rule.DEAD_KNOB, sentence))
+    if knob.path in campaign.confounded:
+        together = ", ".join(campaign.confounded[knob.path])
+        sentence = f"{knob.path} always moves together with {together}, so its own effect is not identifiable"
+        return Change(
+            knob=knob,
+            from_value=live,
+            to_value=level,
+            factor=factor,
+            refusal=(Rule.ALIASED_KNOB, sentence),
+            experiments=_experiments(campaign, knob.path, live, level),
+        )
+    low, high = (None, None) if factor is None else (factor.code_of(live), factor.code_of(level))
+    if factor is None or high is None:
+        sentence = f"no run with a return series has {knob.path} = {show_level(level)}"
+        return _unidentified(campaign, knob, live, level, sentence, factor)
+    if low is None:
+        sentence = f"no run has the live value {show_level(live)} of {knob.path}"
+        return _unidentified(campaign, knob, live, level, sentence, factor)
+    return _weighed(campaign, knob, factor, low, high)
+
+
+def _weighed(campaign: Campaign, knob: Knob, factor: Factor, low: int, high: int) -> Change:
+    design = campaign.design
+    live, level = factor.levels[low], factor.levels[high]
+    pairs = design.matched_pairs(factor, low, high)
+    squares = design.least_squares(factor, low, high)
+    enough = pairs.weights is not None and pairs.n_pairs >= campaign.parameters.minimum_pairs
+    primary, other = (pairs, squares) if enough else (squares, pairs)
+    if primary.weights is None:
+        sentence = f"the effect of {knob.path} = {show_level(level)} is not identified: {primary.reason}"
+        return _unidentified(campaign, knob, live, level, sentence, factor)
+    return Change(
+        knob=knob,
+        from_value=live,
+        to_value=level,
+        factor=factor,
+        low=low,
+        high=high,
+        primary=primary,
+        other=other if other.weights is not None else None,
+        local=design.local_pairs(factor, low, high, campaign.live_codes),
+    )
+
+
+def _unidentified(
+    campaign: Campaign, knob: Knob, live: Level, level: Level, sentence: str, factor: Factor | None
+) -> Change:
+    return Change(
+        knob=knob,
+        from_value=live,
+        to_value=level,
+        factor=factor,
+        refusal=(Rule.UNIDENTIFIED, sentence),
+        experiments=_experiments(campaign, knob.path, live, level),
+    )
+
+
+def _experiments(campaign: Campaign, path: str, live: Level, level: Level) -> tuple[Experiment, ...]:
+    """Return the runs that are missing: the live configuration, and the same with only this knob changed."""
+    wanted = []
+    held = [knob.path for knob in campaign.knobs if knob.path != path]
+    base = {other: level_at(campaign.live, other) for other in held}
+    for value in (live, level):
+        levels = {**base, path: value}
+        wanted.append((levels, config_json(levels)))
+    experiments = []
+    for block, _ in campaign.distinct.block_labels[:MAX_EXPERIMENT_BLOCKS]:
+        for levels, config in wanted:
+            if not _has_run(campaign, block, levels):
+                why = f"compares {path} = {show_level(level)} with {show_level(live)} at the live configuration"
+                experiments.append(Experiment(block=block, config=config, why=why))
+    return tuple(experiments)
+
+
+def _has_run(campaign: Campaign, block: str, levels: Mapping[str, Level]) -> bool:
+    labels = campaign.distinct.block_labels
+    inside = np.isin(campaign.distinct.blocks, [code for code, label in enumerate(labels) if label[0] == block])
+    for path, level in levels.items():
+        factor = campaign.factor(path)
+        code = None if factor is None else factor.code_of(level)
+        if factor is None or code is None:
+            return False
+        inside &= factor.codes == code
+    return bool(inside.any())
+
+
+def config_json(levels: Mapping[str, Level]) -> dict[str, JsonValue]:
+    """Return levels by path as a JSON object; absent ones are left out."""
+    return {path: level for path, level in sorted(levels.items()) if level is not ABSENT}
+
+
+def weight_matrix(changes: Sequence[Change]) -> NDArray[np.float64]:
+    """Return the primary weights of changes, shape (n_runs, n_changes)."""
+    return np.column_stack([change.weights for change in changes])

@@ -1,0 +1,319 @@
+"""The numbers of every change: effects, multiplicity, risk, stability, regimes, claim.
+
+Belongs here: running the evidence engine over a campaign's changes. Does not belong here: which change becomes a
+proposal (screening).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtr, ndtri
+
+from meta_pipeline.evidence import grades, stability
+from meta_pipeline.evidence.contrasts import NEGLIGIBLE, Contrasts, evaluate, standard_errors
+from meta_pipeline.evidence.design import Weights
+from meta_pipeline.evidence.influence import (
+    EXPECTED_SHORTFALL,
+    MAX_DRAWDOWN,
+    RISK_METRICS,
+    SHARPE_RATIO,
+    VOLATILITY,
+    by_calendar_day,
+    day_series,
+)
+from meta_pipeline.proposals.campaign import Campaign
+from meta_pipeline.proposals.candidate import Effect, SliceEffect, Stability
+from meta_pipeline.proposals.changes import Change, weight_matrix
+
+Floats = NDArray[np.float64]
+
+RISK_SIGN = {VOLATILITY: -1.0, MAX_DRAWDOWN: 1.0, EXPECTED_SHORTFALL: 1.0}
+"""By which factor a difference counts as a *reduction* of risk."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Evaluation:
+    """Figures of the changes that have a contrast, one entry per change in the order handed in."""
+
+    effects: tuple[Effect, ...]
+    other_effects: tuple[Effect | None, ...]
+    local_effects: tuple[Effect, ...]
+    risk_effects: tuple[tuple[Effect, ...], ...]
+    stabilities: tuple[Stability, ...]
+    regimes: tuple[tuple[SliceEffect, ...], ...]
+    grades: tuple[str, ...]
+    negligible: tuple[bool, ...]
+    critical: float
+    years: tuple[float, ...]
+
+
+def evaluate_changes(
+    campaign: Campaign, changes: Sequence[Change], regimes: Mapping[str, NDArray[np.str_]] | None
+) -> Evaluation:
+    """Evaluate changes that have a contrast, all on the same resampled days.
+
+    Parameters
+    ----------
+    campaign
+        The campaign.
+    changes
+        Changes without a refusal, at least one.
+    regimes
+        As in `propose`.
+    """
+    parameters = campaign.parameters
+    columns = _Columns.of(changes)
+    risk_weights = columns.weights[:, : len(changes)]
+    series = day_series(campaign.runs, {SHARPE_RATIO: columns.weights, **dict.fromkeys(RISK_METRICS, risk_weights)})
+    daily, days = by_calendar_day(series[SHARPE_RATIO], campaign.panel.dates)
+    sharpe = campaign.runs.metric(SHARPE_RATIO)
+    tested = evaluate(
+        columns.weights.T @ sharpe,
+        daily,
+        confidence_level=1 - parameters.alpha,
+        n_draws=parameters.bootstrap_draws,
+        generator=np.random.default_rng(parameters.seed),
+    )
+    n = len(changes)
+    negligible = (tested.standard_errors[:n] <= NEGLIGIBLE) & (np.abs(tested.estimates[:n]) <= NEGLIGIBLE)
+    family = np.where(negligible, np.nan, tested.statistics[:n])
+    adjusted = grades.adjust(family, tested.draws[:, :n], np.where(negligible, np.nan, tested.p_values[:n]))
+    effects = tuple(
+        _effect(campaign, change, change.primary, tested, index, {name: p[index] for name, p in adjusted.items()})
+        for index, change in enumerate(changes)
+    )
+    any_step_down = bool(np.any(adjusted["romano_wolf"] <= parameters.alpha))
+    slices = _sub_periods(campaign, risk_weights, changes, series[SHARPE_RATIO][:, :n])
+    return Evaluation(
+        effects=effects,
+        other_effects=tuple(
+            None if index is None else _effect(campaign, change, change.other, tested, index, {})
+            for change, index in zip(changes, columns.other, strict=True)
+        ),
+        local_effects=tuple(
+            _refused(SHARPE_RATIO, change.local)
+            if index is None
+            else _effect(campaign, change, change.local, tested, index, {})
+            for change, index in zip(changes, columns.local, strict=True)
+        ),
+        risk_effects=_risk_effects(campaign, changes, series, effects),
+        stabilities=tuple(_stability(slices, index, effects[index]) for index in range(n)),
+        regimes=_regimes(campaign, risk_weights, changes, series[SHARPE_RATIO][:, :n], regimes),
+        grades=tuple(
+            grades.grade(
+                effect.estimate if effect.estimate is not None and not negligible[index] else float("nan"),
+                float(tested.p_values[index]),
+                {name: float(p[index]) for name, p in adjusted.items()},
+                any_step_down=any_step_down,
+                alpha=parameters.alpha,
+                smallest=parameters.switching_cost,
+            )
+            for index, effect in enumerate(effects)
+        ),
+        negligible=tuple(bool(value) for value in negligible),
+        critical=grades.critical_value(tested.draws[:, :n][:, ~negligible], parameters.alpha),
+        years=tuple(_years(days, daily[:, index]) for index in range(n)),
+    )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Columns:
+    """Primary, other and local weights side by side, and where each change's are."""
+
+    weights: Floats
+    other: tuple[int | None, ...]
+    local: tuple[int | None, ...]
+
+    @classmethod
+    def of(cls, changes: Sequence[Change]) -> "_Columns":
+        columns = [change.weights for change in changes]
+        places: dict[str, list[int | None]] = {"other": [], "local": []}
+        for name, indices in places.items():
+            for change in changes:
+                weights: Weights | None = getattr(change, name)
+                if weights is None or weights.weights is None:
+                    indices.append(None)
+                else:
+                    indices.append(len(columns))
+                    columns.append(weights.weights)
+        return cls(weights=np.column_stack(columns), other=tuple(places["other"]), local=tuple(places["local"]))
+
+
+def _effect(
+    campaign: Campaign,
+    change: Change,
+    weights: Weights | None,
+    tested: Contrasts,
+    index: int,
+    adjusted: Mapping[str, float],
+) -> Effect:
+    if weights is None or weights.weights is None:
+        return _refused(SHARPE_RATIO, weights)
+    used = weights.weights != 0
+    return Effect(
+        metric=SHARPE_RATIO,
+        method=weights.method,
+        estimate=float(tested.estimates[index]),
+        standard_error=float(tested.standard_errors[index]),
+        lower=float(tested.lower[index]),
+        upper=float(tested.upper[index]),
+        confidence_level=tested.confidence_level,
+        p_value=float(tested.p_values[index]),
+        adjusted_p_values={name: float(p) for name, p in adjusted.items() if np.isfinite(p)},
+        baseline=_baseline(campaign, change, used, SHARPE_RATIO),
+        n_pairs=weights.n_pairs,
+        n_runs=int(used.sum()),
+        n_blocks=len(np.unique(campaign.distinct.blocks[used])),
+        n_days=int(tested.n_days[index]),
+    )
+
+
+def _refused(metric: str, weights: Weights | None) -> Effect:
+    method = "none" if weights is None else weights.method
+    reason = "no contrast" if weights is None or weights.reason is None else weights.reason
+    return Effect(metric=metric, method=method, reason=reason)
+
+
+def _baseline(campaign: Campaign, change: Change, used: NDArray[np.bool_], metric: str) -> float | None:
+    """Return the metric's mean over the contrast's runs at the live value, weighted by their years."""
+    if change.factor is None:
+        return None
+    values = campaign.runs.metric(metric)
+    members = used & (change.factor.codes == change.low) & np.isfinite(values)
+    years = campaign.design.years[members]
+    return float(values[members] @ years / years.sum()) if members.any() else None
+
+
+def _risk_effects(
+    campaign: Campaign, changes: Sequence[Change], series: Mapping[str, Floats], effects: Sequence[Effect]
+) -> tuple[tuple[Effect, ...], ...]:
+    weights = weight_matrix(changes)
+    by_metric = {
+        metric: _risk_metric(campaign, changes, weights, series[metric], metric, effects) for metric in RISK_METRICS
+    }
+    return tuple(tuple(by_metric[metric][index] for metric in RISK_METRICS) for index in range(len(changes)))
+
+
+def _risk_metric(
+    campaign: Campaign,
+    changes: Sequence[Change],
+    weights: Floats,
+    series: Floats,
+    metric: str,
+    effects: Sequence[Effect],
+) -> list[Effect]:
+    """Return one metric's differences, with normal intervals and one-sided p-values of no improvement."""
+    level = 1 - campaign.parameters.alpha
+    width = float(ndtri(0.5 + level / 2))
+    values = campaign.runs.metric(metric)
+    daily, _ = by_calendar_day(series, campaign.panel.dates)
+    errors = standard_errors(daily)
+    estimates = weights.T @ np.nan_to_num(values)
+    result = []
+    for index, change in enumerate(changes):
+        used = weights[:, index] != 0
+        if not np.isfinite(values[used]).all():
+            reason = f"{int((~np.isfinite(values[used])).sum())} runs have no {metric.replace('_', ' ')}"
+            result.append(Effect(metric=metric, method=effects[index].method, reason=reason))
+            continue
+        estimate, error = float(estimates[index]), float(errors[index])
+        better = RISK_SIGN.get(metric, 1.0) * estimate
+        result.append(
+            Effect(
+                metric=metric,
+                method=effects[index].method,
+                estimate=estimate,
+                standard_error=error,
+                lower=estimate - width * error,
+                upper=estimate + width * error,
+                confidence_level=level,
+                p_value=float(ndtr(-better / error)) if error > 0 else float(better <= 0),
+                baseline=_baseline(campaign, change, used, metric),
+                n_pairs=effects[index].n_pairs,
+                n_runs=effects[index].n_runs,
+                n_blocks=effects[index].n_blocks,
+                n_days=effects[index].n_days,
+            )
+        )
+    return result
+
+
+def _raised(changes: Sequence[Change]) -> NDArray[np.bool_]:
+    return np.column_stack([change.factor.codes == change.high for change in changes if change.factor is not None])
+
+
+def _sub_periods(
+    campaign: Campaign, weights: Floats, changes: Sequence[Change], series: Floats
+) -> tuple[stability.Slices, tuple[str, ...]]:
+    n_periods = campaign.parameters.sub_periods
+    slices = stability.equal_periods(campaign.panel.dates, n_periods)
+    days = campaign.panel.dates.astype("datetime64[D]")
+    labels = []
+    for index in range(n_periods):
+        inside = days[slices == index]
+        labels.append(f"{inside[0]} to {inside[-1]}" if len(inside) else "no days")
+    found = stability.slice_effects(campaign.runs, weights, _raised(changes), series, slices[None, :], n_periods)
+    return found, tuple(labels)
+
+
+def _slice_effects(found: stability.Slices, labels: Sequence[str], column: int) -> tuple[SliceEffect, ...]:
+    result = []
+    for index, label in enumerate(labels):
+        estimate, error = float(found.estimates[index, column]), float(found.standard_errors[index, column])
+        known = bool(np.isfinite(estimate))
+        result.append(
+            SliceEffect(
+                label=label,
+                estimate=estimate if known else None,
+                standard_error=error if known and np.isfinite(error) else None,
+                n_days=int(found.n_days[index, column]),
+                reason=None if known else "too few returns of both values in this slice",
+            )
+        )
+    return tuple(result)
+
+
+def _stability(slices: tuple[stability.Slices, tuple[str, ...]], column: int, effect: Effect) -> Stability:
+    found, labels = slices
+    estimates, errors = found.estimates[:, column], found.standard_errors[:, column]
+    consistency = stability.sign_consistency(estimates, effect.estimate or 0.0)
+    drift = stability.drift(estimates, errors)
+    return Stability(
+        sub_periods=_slice_effects(found, labels, column),
+        sign_consistency=consistency if np.isfinite(consistency) else None,
+        drift=drift if np.isfinite(drift) else None,
+        reason=None if np.isfinite(drift) else "fewer than three sub-periods hold enough returns",
+    )
+
+
+def _regimes(
+    campaign: Campaign,
+    weights: Floats,
+    changes: Sequence[Change],
+    series: Floats,
+    regimes: Mapping[str, NDArray[np.str_]] | None,
+) -> tuple[tuple[SliceEffect, ...], ...]:
+    if not regimes:
+        return ((),) * len(changes)
+    names = sorted({str(label) for labels in regimes.values() for label in np.unique(labels)} - {""})
+    markets = sorted(set(campaign.panel.markets))
+    slices = np.full((len(markets), len(campaign.panel.dates)), -1, dtype=np.int64)
+    for row, market in enumerate(markets):
+        labels = regimes.get(market, regimes.get(""))
+        if labels is not None:
+            for code, name in enumerate(names):
+                slices[row, np.asarray(labels) == name] = code
+    group = np.array([markets.index(campaign.panel.markets[c]) for c in campaign.distinct.columns], dtype=np.int64)
+    found = stability.slice_effects(campaign.runs, weights, _raised(changes), series, slices, len(names), group)
+    return tuple(_slice_effects(found, names, index) for index in range(len(changes)))
+
+
+def _years(days: NDArray[np.datetime64], series: Floats) -> float:
+    """Return the years from the first to the last day on which a contrast has weight."""
+    active = np.flatnonzero(series)
+    if not len(active):
+        return 0.0
+    span = (days[active[-1]] - days[active[0]]).astype("timedelta64[D]").astype(np.int64) + 1
+    return float(span) / grades.DAYS_PER_YEAR

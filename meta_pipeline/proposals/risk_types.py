@@ -1,0 +1,159 @@
+"""The predecessor's two risk proposals, with impacts derived from data.
+
+`risk_reduction` is looked for when too many configurations underperform, `risk_constraint` when one is too risky.
+Both name a declared knob whose direction of risk is known, and a value that was run, whose reduction of risk is shown
+by the runs. Where there is none, a note says so: no number is made up.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+
+from meta_pipeline.evidence.factors import Role, combine
+from meta_pipeline.evidence.multiplicity import holm
+from meta_pipeline.proposals.campaign import Campaign
+from meta_pipeline.proposals.candidate import Candidate, Effect, Grade, Note, ProposalType
+from meta_pipeline.proposals.rationale import show_level, write_rationale
+
+REDUCES: Final = {"volatility": -1.0, "max_drawdown": 1.0, "expected_shortfall": 1.0}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Triggers:
+    """How many configurations underperform, and how many are too risky.
+
+    Parameters
+    ----------
+    n_configurations
+        Distinct configurations with a Sharpe ratio.
+    n_underperforming
+        Of these with a mean Sharpe ratio below the threshold.
+    n_volatile, n_deep
+        Of these with a mean volatility above, and a worst drawdown below, the threshold.
+    """
+
+    n_configurations: int
+    n_underperforming: int
+    n_volatile: int
+    n_deep: int
+
+
+def triggers(campaign: Campaign) -> Triggers:
+    """Count configurations, not runs, beyond the predecessor's thresholds."""
+    parameters = campaign.parameters
+    named = [factor.codes for factor in campaign.distinct.factors if factor.role is Role.KNOB]
+    if not len(campaign.distinct):
+        return Triggers(n_configurations=0, n_underperforming=0, n_volatile=0, n_deep=0)
+    config = combine([np.zeros(len(campaign.distinct), dtype=np.int64), *named])
+    years = campaign.design.years
+    total = np.bincount(config, weights=years)
+    sharpe = np.bincount(config, weights=years * campaign.runs.metric("sharpe_ratio")) / total
+    volatility = np.bincount(config, weights=years * campaign.runs.metric("volatility")) / total
+    worst = np.zeros(len(total))
+    np.minimum.at(worst, config, campaign.runs.metric("max_drawdown"))
+    return Triggers(
+        n_configurations=len(total),
+        n_underperforming=int((sharpe < parameters.underperformer_sharpe).sum()),
+        n_volatile=int((volatility > parameters.high_volatility).sum()),
+        n_deep=int((worst < parameters.deep_drawdown).sum()),
+    )
+
+
+def risk_candidates(campaign: Campaign, candidates: Sequence[Candidate]) -> tuple[list[Candidate], list[Note]]:
+    """Return at most one proposal of each risk type, and notes where none is possible.
+
+    Parameters
+    ----------
+    campaign
+        The campaign.
+    candidates
+        The candidates of parameter changes, screened.
+    """
+    found = triggers(campaign)
+    parameters = campaign.parameters
+    proposals: list[Candidate] = []
+    notes: list[Note] = []
+    if found.n_volatile or found.n_deep:
+        metric = "volatility" if found.n_volatile else "max_drawdown"
+        why = (
+            f"{found.n_volatile} of {found.n_configurations} configurations have a volatility above "
+            f"{parameters.high_volatility:g} and {found.n_deep} a drawdown below {parameters.deep_drawdown:g}"
+        )
+        _one(campaign, candidates, ProposalType.RISK_CONSTRAINT, metric, why, proposals, notes)
+    if found.n_underperforming > parameters.underperformer_share * found.n_configurations:
+        why = (
+            f"{found.n_underperforming} of {found.n_configurations} configurations have a Sharpe ratio below "
+            f"{parameters.underperformer_sharpe:g}"
+        )
+        _one(campaign, candidates, ProposalType.RISK_REDUCTION, "expected_shortfall", why, proposals, notes)
+    return proposals, notes
+
+
+def _one(
+    campaign: Campaign,
+    candidates: Sequence[Candidate],
+    kind: ProposalType,
+    metric: str,
+    why: str,
+    proposals: list[Candidate],
+    notes: list[Note],
+) -> None:
+    taken = {c.knob for c in candidates if c.is_proposal} | {c.knob for c in proposals}
+    best = _best(campaign, candidates, metric, taken)
+    if best is None:
+        sentence = (
+            f"{why}; but no declared knob of known risk direction has a value, free to be proposed, that is shown "
+            f"to reduce {metric.replace('_', ' ')} without costing Sharpe ratio. No number is made up."
+        )
+        notes.append(Note(code=f"no_{kind}", sentence=sentence))
+        return
+    candidate, effect = best
+    made = replace(
+        candidate,
+        proposal_type=kind,
+        grade=Grade.A,
+        suppressed_by=None,
+        suppression_reason=None,
+        effect=effect,
+        other_effects=(candidate.effect, *candidate.other_effects),
+    )
+    text = write_rationale(made)
+    proposals.append(replace(made, rationale=f"{text} {why[0].upper()}{why[1:]}."))
+    cure = f"{candidate.knob} = {show_level(candidate.to_value)} reduces it"
+    notes.append(Note(code=str(kind), sentence=f"{why}; {cure}."))
+
+
+def _best(
+    campaign: Campaign, candidates: Sequence[Candidate], metric: str, taken: set[str]
+) -> tuple[Candidate, Effect] | None:
+    """Return the change with the largest share of the metric taken away, among those that are shown to reduce it."""
+    knobs = {knob.path: knob for knob in campaign.knobs}
+    tested = [(c, e) for c in candidates for e in c.risk_effects if e.metric in REDUCES and e.p_value is not None]
+    adjusted = holm([effect.p_value or 0.0 for _, effect in tested])
+    eligible = []
+    for (candidate, effect), p in zip(tested, adjusted, strict=True):
+        knob = knobs[candidate.knob]
+        if (
+            effect.metric == metric
+            and candidate.knob not in taken
+            and p <= campaign.parameters.alpha * campaign.parameters.risk_alpha_share
+            and candidate.risk_change == "reduces"
+            and knob.objection_to_change(candidate.from_value, candidate.to_value) is None
+            and _costs_nothing(candidate.effect)
+            and effect.estimate is not None
+            and effect.baseline
+        ):
+            share = REDUCES[metric] * effect.estimate / abs(effect.baseline)
+            order = (-share, candidate.knob, show_level(candidate.to_value))
+            eligible.append((order, candidate, replace(effect, adjusted_p_values={"holm": float(p)})))
+    if not eligible:
+        return None
+    _, candidate, effect = min(eligible, key=lambda item: item[0])
+    return candidate, effect
+
+
+def _costs_nothing(effect: Effect) -> bool:
+    """Say whether the Sharpe ratio is not shown to fall: its interval reaches up to zero."""
+    return effect.upper is not None and effect.upper >= -1e-9
