@@ -34,19 +34,16 @@ def situation(
         Keep the approver on the list, or off it, until the transaction ends.
     """
     who = approver if approver is not None or approval is None else approval.approver
-    strategy_id = record.draft.strategy_id
     try:
-        strategy = strategies.load(connection, strategy_id)
-    except NotFound:
-        return Situation(
-            record=record, now=now, live_version=None, live=None, knobs={}, approver=who, approval=approval
-        )
+        strategy = strategies.load(connection, record.draft.strategy_id)
+    except NotFound:  # or one without a live configuration: the checks of base and target say so
+        strategy = None
     return Situation(
         record=record,
         now=now,
-        live_version=strategy.live_version,
-        live=strategy.strategy.live_config,
-        knobs=strategy.knobs,
+        live_version=None if strategy is None else strategy.live_version,
+        live=None if strategy is None else strategy.strategy.live_config,
+        knobs={} if strategy is None else strategy.knobs,
         moved_by=_moved_by(connection, record),
         approver=who,
         approver_active=who is not None and approvers.is_active(connection, who, lock=lock),

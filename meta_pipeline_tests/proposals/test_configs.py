@@ -12,13 +12,8 @@ from meta_pipeline.errors import InputError
 from meta_pipeline.proposals.configs import KeyChange, level_at, related, replay, with_level
 
 KEYS = st.sampled_from(["a", "b", "c", "__proto__", "x[0]", "é", " "])
-SCALARS = (
-    st.none()
-    | st.booleans()
-    | st.integers(-5, 5)
-    | st.floats(allow_nan=False, allow_infinity=False)
-    | st.text(max_size=3)
-)
+TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\x00"), max_size=3)
+SCALARS = st.none() | st.booleans() | st.integers(-5, 5) | st.floats(allow_nan=False, allow_infinity=False) | TEXTS
 VALUES = st.recursive(
     SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=3), max_leaves=8
 )
