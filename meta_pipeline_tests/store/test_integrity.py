@@ -5,12 +5,13 @@ from collections.abc import Callable
 import pytest
 from sqlalchemy import text
 
+from meta_pipeline.store import migrations
 from meta_pipeline.store.database import Database, engine_of
 from meta_pipeline.store.integrity import FAULT_QUERIES, check_database
 from meta_pipeline.store.url import Address
 from meta_pipeline_tests.store.rows import fill
 
-SCHEMA = "schema is revision 0001_the_loop, in every part"
+SCHEMA = f"schema is revision {migrations.revisions()[-1]}, in every part"
 CITED = "rows cite rows that are there"
 HASHED = "configurations are what was hashed"
 SERIES = "return series belong to their runs"

@@ -9,7 +9,8 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from meta_pipeline.store import schema
 from meta_pipeline.store.database import Database
-from meta_pipeline_tests.store.rows import APPLIED, LATER, NOW, fill, insert_one
+from meta_pipeline_tests.store.policy_rows import POLICY_BROKEN
+from meta_pipeline_tests.store.rows import APPLIED, LATER, NOW, ROWS, fill, insert_one
 
 NAN = float("nan")
 INFINITY = float("inf")
@@ -148,6 +149,7 @@ BROKEN: dict[str, dict[str, list[dict[str, Any]]]] = {
         "check": [{"window_end": "2025-12-31"}],
         "check1": [{"realised": None}, {"missing_reason": "no data"}],
     },
+    **POLICY_BROKEN,
 }
 # A text that is no JSON is refused by the cast itself, before the check says its name.
 NOT_JSON = [("meta_config_proposals", {"body": "{"}), ("audit_log", {"payload": "nonsense"})]
@@ -201,7 +203,8 @@ def constraint_of(error: DBAPIError) -> str | None:
 
 def test_every_check_is_broken_once_below(filled: Connection) -> None:
     names = filled.execute(
-        text("SELECT conname FROM pg_constraint WHERE contype = 'c' AND connamespace = current_schema()::regnamespace")
+        text("SELECT conname FROM pg_constraint WHERE contype = 'c' AND conrelid = ANY (CAST(:tables AS regclass[]))"),
+        {"tables": list(ROWS)},
     )
     broken = {f"{table}_{name}" for table, names in BROKEN.items() for name in names}
     assert broken | {f"{table}_{next(iter(row))}_check" for table, row in NOT_JSON} == set(names.scalars())
@@ -265,7 +268,7 @@ def test_only_one_proposal_per_target_is_approved_at_a_time(filled: Connection) 
     assert constraint_of(refusal.value) == "uq_one_approved_per_target"
 
 
-@pytest.mark.parametrize("table", schema.APPEND_ONLY)
+@pytest.mark.parametrize("table", ["approvals", "audit_log", "config_versions"])
 @pytest.mark.parametrize("deed", ["UPDATE", "DELETE", "TRUNCATE"])
 def test_what_was_recorded_can_be_neither_changed_nor_deleted(filled: Connection, table: str, deed: str) -> None:
     last = list(schema.metadata.tables[table].columns)[-1].name
@@ -275,8 +278,8 @@ def test_what_was_recorded_can_be_neither_changed_nor_deleted(filled: Connection
 
 
 def test_every_table_has_a_row_that_is_accepted(filled: Connection) -> None:
-    for table in schema.metadata.tables.values():
-        assert filled.execute(table.select()).first() is not None, table.name
+    for name in ROWS:
+        assert filled.execute(schema.metadata.tables[name].select()).first() is not None, name
 
 
 def test_readers_of_the_predecessors_find_the_live_configuration_and_the_proposals(filled: Connection) -> None:
