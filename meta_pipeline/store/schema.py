@@ -1,5 +1,7 @@
 """The tables of the loop as SQLAlchemy Core, mirroring sql/migrations/versions/0001_the_loop.sql.
 
+The tables of the live books and the policies are in `schema_policy`, on the same metadata.
+
 The SQL file is the contract and what a database is made from; a test holds the two together,
 CHECK constraints and indexes included. JSONB columns take and give plain Python values (None is
 JSON null; leave the column out, or pass `sqlalchemy.null()`, for SQL NULL), except for the value
@@ -12,10 +14,8 @@ from sqlalchemy import (
     CHAR,
     BigInteger,
     Boolean,
-    CheckConstraint,
     Column,
     Date,
-    DateTime,
     Double,
     ForeignKey,
     ForeignKeyConstraint,
@@ -23,7 +23,6 @@ from sqlalchemy import (
     Index,
     Integer,
     LargeBinary,
-    MetaData,
     String,
     Table,
     Text,
@@ -32,37 +31,16 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
+from meta_pipeline.store import schema_parts
 from meta_pipeline.store.column_types import LevelJson, Xid8
 
-metadata: Final = MetaData()
+metadata: Final = schema_parts.metadata
 
-_NOW = text("now()")
-_EMPTY = text("''")
-_DIGEST = CHAR(64)
-_INSTANT = DateTime(timezone=True)
+_NOW, _EMPTY, _DIGEST, _INSTANT = schema_parts.NOW, schema_parts.EMPTY, schema_parts.DIGEST, schema_parts.INSTANT
+_required, _created_at = schema_parts.required, schema_parts.created_at
+_check, _finite, _an_object = schema_parts.check, schema_parts.finite, schema_parts.an_object
 _RISK_CHANGE = "risk_change IN ('raises', 'reduces', 'neutral', 'unknown')"
 _GRADE = "grade IN ('A', 'B', 'C', 'D')"
-
-
-def _required(name: str, type_: Any, *rest: Any, **options: Any) -> Column[Any]:
-    return Column(name, type_, *rest, nullable=False, **options)
-
-
-def _created_at(name: str = "created_at") -> Column[Any]:
-    return _required(name, _INSTANT, server_default=_NOW)
-
-
-def _check(condition: str) -> CheckConstraint:
-    return CheckConstraint(condition)
-
-
-def _finite(name: str) -> CheckConstraint:
-    """Keep out both infinities, and NaN, which PostgreSQL holds for greater than every number."""
-    return CheckConstraint(f"{name} > '-Infinity' AND {name} < 'Infinity'")
-
-
-def _an_object(name: str) -> CheckConstraint:
-    return CheckConstraint(f"jsonb_typeof({name}) = 'object'")
 
 
 def _strategy_id() -> Column[Any]:
@@ -544,7 +522,10 @@ outcomes: Final = Table(
     _check("(realised IS NULL) = (missing_reason IS NOT NULL)"),
 )
 
-APPEND_ONLY: Final = ("approvals", "audit_log", "config_versions")
+# Here and not above, so that the tables of the loop come first wherever all are listed.
+from meta_pipeline.store import schema_policy  # noqa: E402
+
+APPEND_ONLY: Final = ("approvals", "audit_log", "config_versions", *schema_policy.APPEND_ONLY)
 """Tables whose rows triggers keep from being changed, deleted or truncated."""
 
 VIEWS: Final = ("meta_controller_config_proposals", "strategy_configs")

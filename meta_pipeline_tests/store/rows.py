@@ -7,6 +7,7 @@ from sqlalchemy import Connection, insert, text
 
 from meta_pipeline.canonical import digest
 from meta_pipeline.store import schema
+from meta_pipeline_tests.store.policy_rows import POLICY_ROWS
 
 NOW: Final = datetime(2026, 11, 20, 12, tzinfo=UTC)
 LATER: Final = NOW + timedelta(days=1)
@@ -170,6 +171,7 @@ ROWS: Final[dict[str, dict[str, Any]]] = {
         "realised": 0.2,
         "standard_error": 0.1,
     },
+    **POLICY_ROWS,
 }
 
 APPLIED: Final = {
