@@ -1,6 +1,7 @@
 """The tables of the loop as SQLAlchemy Core, mirroring sql/migrations/versions/0001_the_loop.sql.
 
-The tables of the live books and the policies are in `schema_policy`, on the same metadata.
+The tables of the live books and the policies are in `schema_policy`, those of the meta-model in
+`schema_meta_model`, on the same metadata.
 
 The SQL file is the contract and what a database is made from; a test holds the two together,
 CHECK constraints and indexes included. JSONB columns take and give plain Python values (None is
@@ -523,7 +524,7 @@ outcomes: Final = Table(
 )
 
 # Here and not above, so that the tables of the loop come first wherever all are listed.
-from meta_pipeline.store import schema_policy  # noqa: E402
+from meta_pipeline.store import schema_meta_model, schema_policy  # noqa: E402, F401
 
 APPEND_ONLY: Final = ("approvals", "audit_log", "config_versions", *schema_policy.APPEND_ONLY)
 """Tables whose rows triggers keep from being changed, deleted or truncated."""

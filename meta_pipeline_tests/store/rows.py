@@ -7,6 +7,7 @@ from sqlalchemy import Connection, insert, text
 
 from meta_pipeline.canonical import digest
 from meta_pipeline.store import schema
+from meta_pipeline_tests.store.meta_model_rows import META_MODEL_ROWS
 from meta_pipeline_tests.store.policy_rows import POLICY_ROWS
 
 NOW: Final = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -172,6 +173,7 @@ ROWS: Final[dict[str, dict[str, Any]]] = {
         "standard_error": 0.1,
     },
     **POLICY_ROWS,
+    **META_MODEL_ROWS,
 }
 
 APPLIED: Final = {

@@ -9,6 +9,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from meta_pipeline.store import schema
 from meta_pipeline.store.database import Database
+from meta_pipeline_tests.store.meta_model_rows import META_MODEL_BROKEN
 from meta_pipeline_tests.store.policy_rows import POLICY_BROKEN
 from meta_pipeline_tests.store.rows import APPLIED, LATER, NOW, ROWS, fill, insert_one
 
@@ -150,6 +151,7 @@ BROKEN: dict[str, dict[str, list[dict[str, Any]]]] = {
         "check1": [{"realised": None}, {"missing_reason": "no data"}],
     },
     **POLICY_BROKEN,
+    **META_MODEL_BROKEN,
 }
 # A text that is no JSON is refused by the cast itself, before the check says its name.
 NOT_JSON = [("meta_config_proposals", {"body": "{"}), ("audit_log", {"payload": "nonsense"})]

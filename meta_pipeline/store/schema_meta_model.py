@@ -1,0 +1,115 @@
+"""The tables of the meta-model, mirroring sql/migrations/versions/0003_meta_model.sql."""
+
+from typing import Final
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Double,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+from meta_pipeline.store.schema_parts import (
+    DIGEST,
+    EMPTY,
+    INSTANT,
+    an_object,
+    check,
+    created_at,
+    finite,
+    metadata,
+    required,
+)
+
+meta_model_predictions: Final = Table(
+    "meta_model_predictions",
+    metadata,
+    Column("predicted_at", INSTANT, primary_key=True),
+    Column("symbol", String(64), primary_key=True),
+    required("base_predictions", JSONB),
+    Column("regime", JSONB(none_as_null=True)),
+    Column("data_kind", String(12)),
+    created_at("recorded_at"),
+    check("symbol <> ''"),
+    an_object("base_predictions"),
+    check("data_kind IN ('real', 'synthetic')"),
+)
+
+meta_model_outcomes: Final = Table(
+    "meta_model_outcomes",
+    metadata,
+    Column("outcome_id", BigInteger, Identity(always=True), primary_key=True),
+    required("filled_at", INSTANT),
+    required("symbol", String(64)),
+    required("horizon", String(32), server_default=EMPTY),
+    required("action", String(4)),
+    required("outcome", String(16)),
+    required("pnl_pct", Double),
+    required("hold_duration_minutes", Double),
+    Column("propensity", Double),
+    created_at("recorded_at"),
+    UniqueConstraint("filled_at", "symbol", "horizon", "action", "pnl_pct", "hold_duration_minutes"),
+    check("symbol <> ''"),
+    check("action IN ('BUY', 'SELL')"),
+    finite("pnl_pct"),
+    check("hold_duration_minutes >= 0 AND hold_duration_minutes < 'Infinity'"),
+    check("propensity > 0 AND propensity <= 1"),
+)
+
+meta_model_versions: Final = Table(
+    "meta_model_versions",
+    metadata,
+    Column("model_id", DIGEST, primary_key=True),
+    required("horizon", String(32), server_default=EMPTY),
+    required("status", String(12), server_default=text("'candidate'")),
+    required("data_kind", String(12)),
+    required("n_samples", Integer),
+    required("passed", Boolean),
+    required("verdict", JSONB),
+    Column("compared_with", DIGEST, ForeignKey("meta_model_versions.model_id")),
+    created_at(),
+    Column("promoted_at", INSTANT),
+    Column("retired_at", INSTANT),
+    Column("retired_by", String(128)),
+    Column("retired_reason", Text),
+    Index("idx_meta_model_versions_horizon", "horizon", text("created_at DESC")),
+    Index("uq_one_champion_per_horizon", "horizon", unique=True, postgresql_where=text("status = 'champion'")),
+    check("status IN ('candidate', 'champion', 'retired')"),
+    check("data_kind IN ('real', 'synthetic', 'undeclared')"),
+    check("n_samples >= 0"),
+    an_object("verdict"),
+    check("status = 'candidate' OR (passed AND data_kind = 'real')"),
+    check("(status = 'candidate') = (promoted_at IS NULL)"),
+    check("(status = 'retired') = (retired_at IS NOT NULL)"),
+    check("(retired_at IS NULL) = (retired_by IS NULL)"),
+    check("(retired_at IS NULL) = (retired_reason IS NULL)"),
+    check("promoted_at <= retired_at"),
+)
+
+meta_model_alarms: Final = Table(
+    "meta_model_alarms",
+    metadata,
+    Column("alarm_id", BigInteger, Identity(always=True), primary_key=True),
+    required("model_id", DIGEST, ForeignKey("meta_model_versions.model_id")),
+    required("report", JSONB),
+    required("raised_at", INSTANT),
+    Column("cleared_at", INSTANT),
+    Column("cleared_by", String(128)),
+    Column("cleared_reason", Text),
+    Index("idx_meta_model_alarms_model", "model_id", "raised_at"),
+    Index("uq_one_open_alarm_per_model", "model_id", unique=True, postgresql_where=text("cleared_at IS NULL")),
+    an_object("report"),
+    check("(cleared_at IS NULL) = (cleared_by IS NULL)"),
+    check("(cleared_at IS NULL) = (cleared_reason IS NULL)"),
+    check("raised_at <= cleared_at"),
+)
