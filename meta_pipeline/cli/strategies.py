@@ -29,9 +29,11 @@ def list_(as_json: AsJson = False) -> None:
 
     with common.open_database() as database, database.connect() as connection:
         records = strategies.list_strategies(connection)
+        undeclared = strategies.list_undeclared(connection)
 
     def human(console: "Console") -> None:
         from meta_pipeline.report.table import Column, Kind, Table
+        from meta_pipeline.report.text import visible
 
         table = Table(
             title="Strategies",
@@ -55,8 +57,11 @@ def list_(as_json: AsJson = False) -> None:
             empty="None yet: meta-pipeline strategies declare FILE",
         )
         console.print(table.rich())
+        if undeclared:
+            console.print(f"With runs, but not declared: {', '.join(map(visible, undeclared))}", markup=False)
 
-    common.emit({"strategies": [strategy_json(record) for record in records]}, as_json=as_json, human=human)
+    payload: JsonValue = {"strategies": [strategy_json(record) for record in records], "undeclared": [*undeclared]}
+    common.emit(payload, as_json=as_json, human=human)
 
 
 @app.command()

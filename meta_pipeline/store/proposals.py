@@ -11,7 +11,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, func, select
 
 from meta_pipeline.canonical import Level, level_key
-from meta_pipeline.errors import MetaPipelineError, NotFound
+from meta_pipeline.errors import MetaPipelineError
 from meta_pipeline.proposals.candidate import level_to_json
 from meta_pipeline.proposals.checks import SAVE, error_of, first_failure, run_checks
 from meta_pipeline.proposals.digests import body_text, proposal_id, text_digest
@@ -124,16 +124,11 @@ def save(
         How long a rejected change is not proposed again, and a reverted one not by the machine.
     """
     found: dict[str, list[Any]] = {"new": [], "existing": [], "suppressed": [], "refused": [], "superseded": []}
-    unknown: dict[str, NotFound] = {}
-    for strategy_id in sorted({draft.strategy_id for draft in drafts}):
-        try:
-            strategies.lock(connection, strategy_id)
-        except NotFound as error:
-            unknown[strategy_id] = error
+    errors = _locked(connection, drafts)
     for draft in drafts:
         try:
-            if draft.strategy_id in unknown:
-                raise unknown[draft.strategy_id]
+            if id(draft) in errors:
+                raise errors[id(draft)]
             kind, what = _save_one(connection, draft, now=now, lifetime=lifetime, window=rejection_window)
         except MetaPipelineError as error:
             kind, what = "refused", Refusal(draft=draft, error=error)
@@ -149,10 +144,21 @@ def save(
     )
 
 
+def _locked(connection: Connection, drafts: Sequence[ProposalDraft]) -> dict[int, MetaPipelineError]:
+    """Lock the strategies of the drafts that can be stored, in order; return what is wrong with the others."""
+    errors: dict[int, MetaPipelineError] = {}
+    for draft in sorted(drafts, key=lambda draft: draft.strategy_id):
+        try:
+            draft.check()
+            strategies.lock(connection, draft.strategy_id)
+        except MetaPipelineError as error:
+            errors[id(draft)] = error
+    return errors
+
+
 def _save_one(
     connection: Connection, draft: ProposalDraft, *, now: datetime, lifetime: timedelta, window: timedelta
 ) -> tuple[str, Any]:
-    draft.check()
     identity, attempt, present = _slot(connection, draft)
     if present is not None:
         return "existing", identity

@@ -20,7 +20,17 @@ from meta_pipeline.store.schema import config_versions, strategies, strategy_kno
 
 _BOUNDS = ("lower", "upper", "max_step")
 
-__all__ = ["LiveConfig", "Strategy", "StrategyRecord", "declare", "list_strategies", "live_config", "load", "lock"]
+__all__ = [
+    "LiveConfig",
+    "Strategy",
+    "StrategyRecord",
+    "declare",
+    "list_strategies",
+    "list_undeclared",
+    "live_config",
+    "load",
+    "lock",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,26 +87,14 @@ def declare(connection: Connection, strategy: Strategy, *, actor: str, now: date
         If the strategy exists and the configuration is neither the one first declared nor the live one: the
         live configuration moves through proposals only.
     """
-    made = connection.execute(
+    connection.execute(
         upsert(strategies)
-        .values(
-            strategy_id=strategy.strategy_id,
-            family=strategy.family,
-            description=strategy.description,
-            created_by=clean_name(actor),
-            created_at=now,
-        )
-        # Ingesting runs registers a strategy that nobody has declared; its first declaration completes it.
-        .on_conflict_do_update(
-            index_elements=[strategies.c.strategy_id],
-            set_={"family": strategy.family, "description": strategy.description},
-            where=strategies.c.live_version.is_(None),
-        )
-        .returning(strategies.c.strategy_id)
-    ).one_or_none()
-    if made is not None:
-        return _create(connection, strategy, actor=actor, now=now)
+        .values(strategy_id=strategy.strategy_id, created_by=clean_name(actor), created_at=now)
+        .on_conflict_do_nothing()
+    )
     lock(connection, strategy.strategy_id)
+    if not versions(connection, strategy.strategy_id):  # new, or known by its runs only
+        return _create(connection, strategy, actor=actor, now=now)
     there = load(connection, strategy.strategy_id)
     _refuse_other_config(connection, there, strategy)
     return _redeclare(connection, there, strategy, actor=actor, now=now)
@@ -108,7 +106,7 @@ def load(connection: Connection, strategy_id: str) -> StrategyRecord:
     Raises
     ------
     NotFound
-        Naming the strategies that there are.
+        If it is not there or not declared, naming the strategies that are.
     """
     row = connection.execute(select(strategies).where(strategies.c.strategy_id == strategy_id)).one_or_none()
     if row is None:
@@ -163,9 +161,12 @@ def versions(connection: Connection, strategy_id: str, *, after: int = 0) -> lis
 
 def list_strategies(connection: Connection) -> list[StrategyRecord]:
     """Return all declared strategies, by id; those that runs were only ingested for are not among them."""
-    declared = select(strategies.c.strategy_id).where(strategies.c.live_version.is_not(None))
-    ids = connection.execute(declared.order_by(strategies.c.strategy_id)).scalars()
-    return [load(connection, strategy_id) for strategy_id in ids.all()]
+    return [load(connection, strategy_id) for strategy_id in _ids(connection, declared=True)]
+
+
+def list_undeclared(connection: Connection) -> list[str]:
+    """Return the strategies that are known by their runs only: nothing can be proposed for them."""
+    return _ids(connection, declared=False)
 
 
 def lock(connection: Connection, strategy_id: str) -> None:
@@ -247,7 +248,9 @@ def _create(connection: Connection, strategy: Strategy, *, actor: str, now: date
         )
     )
     connection.execute(
-        update(strategies).where(strategies.c.strategy_id == strategy.strategy_id).values(live_version=1)
+        update(strategies)
+        .where(strategies.c.strategy_id == strategy.strategy_id)
+        .values(live_version=1, family=strategy.family, description=strategy.description)
     )
     _write_knobs(connection, strategy)
     event = audit.Event(
@@ -369,13 +372,18 @@ def _live_of(row: Row[Any]) -> LiveConfig:
     )
 
 
+def _ids(connection: Connection, *, declared: bool) -> list[str]:
+    version = strategies.c.live_version
+    statement = select(strategies.c.strategy_id).order_by(strategies.c.strategy_id)
+    return list(connection.execute(statement.where(version.is_not(None) if declared else version.is_(None))).scalars())
+
+
 def _unknown(connection: Connection, strategy_id: str) -> NotFound:
-    declared = select(strategies.c.strategy_id).where(strategies.c.live_version.is_not(None))
-    known = connection.execute(declared.order_by(strategies.c.strategy_id).limit(20)).scalars()
-    names = ", ".join(known) or "none yet; declare one with: meta-pipeline strategies declare FILE"
-    if connection.execute(select(strategies).where(strategies.c.strategy_id == strategy_id)).first() is not None:
+    if strategy_id in _ids(connection, declared=False):
         return NotFound(
-            f"strategy {strategy_id!r} has runs, but was never declared; declare its knobs and live configuration "
+            f"strategy {strategy_id!r} has runs, but was never declared; declare its knobs and its live configuration "
             "with: meta-pipeline strategies declare FILE"
         )
+    known = _ids(connection, declared=True)
+    names = ", ".join(known[:20]) or "none yet; declare one with: meta-pipeline strategies declare FILE"
     return NotFound(f"there is no strategy {strategy_id!r}; there are: {names}")

@@ -80,6 +80,7 @@ def test_bad_drafts_are_named_and_keep_no_good_one_out(database: Database) -> No
         (draft(current=0.4), StaleBase, "0.5 now"),
         (draft(proposed=0.3, risk_change="raises"), Blocked, "on risk as 'raises', but by .* it is 'reduces'"),
         (draft(proposed=float("nan")), InputError, "cannot be written as JSON"),
+        (draft(strategy_id="\x00"), InputError, "strategy_id holds a NUL"),
         (draft(strategy_id="NOBODY"), NotFound, "no strategy 'NOBODY'"),
         (draft("risk.max_vol", 0.5, 0.5), Blocked, "change nothing"),
     ]

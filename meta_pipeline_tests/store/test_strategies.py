@@ -6,11 +6,14 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
+from meta_pipeline.backtests import record
 from meta_pipeline.errors import Conflict, InputError, NotFound
 from meta_pipeline.proposals.knobs import Knob, RiskDirection
 from meta_pipeline.proposals.strategy import Strategy
 from meta_pipeline.store import audit, governance, strategies
+from meta_pipeline.store.backtests import RunStore
 from meta_pipeline.store.database import Database
+from meta_pipeline_tests.backtests.runs import a_run
 from meta_pipeline_tests.proposals.governed import KNOBS, LIVE, strategy
 from meta_pipeline_tests.store.governed import NOW, applied, contents, declare, live, prepare
 
@@ -114,3 +117,14 @@ def test_the_database_keeps_versions_as_they_were_and_a_configuration_is_an_obje
         strategies.add_version(
             connection, "STRAT", {}, base_version=7, action="apply", change_id="chg-x", actor="ann", now=NOW
         )
+
+
+def test_a_strategy_that_is_known_by_its_runs_only_is_declared_like_any(database: Database) -> None:
+    record(a_run(strategy_id="STRAT"), into=RunStore(database, actor="ann", clock=lambda: NOW))
+    with database.connect() as connection:
+        assert strategies.list_strategies(connection) == []
+        assert strategies.list_undeclared(connection) == ["STRAT"]
+        with pytest.raises(NotFound, match="has runs, but was never declared"):
+            strategies.load(connection, "STRAT")
+    assert again(database, strategy()).created
+    assert live(database).config == LIVE
