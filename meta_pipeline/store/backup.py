@@ -5,12 +5,15 @@ tables, views and functions of the loop, with its revision, and nothing else tha
 same database.
 """
 
+import contextlib
 import os
 import re
+import shutil
 import subprocess
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
@@ -25,6 +28,9 @@ from meta_pipeline.store.queries import query
 
 # Entries of an archive's table of contents that the empty database has already.
 _ALREADY_THERE: Final = re.compile(r"\d+; \d+ \d+ (SCHEMA|ACL|DEFAULT ACL|COMMENT - SCHEMA) ")
+# What pg_restore writes before the first table, and what in it servers before PostgreSQL 17 do not know.
+_PREAMBLE: Final = 30
+_TOO_NEW: Final = b"SET transaction_timeout"
 _ELSEWHERE: Final = (
     "restore into a new database, or move the embedded one away (`meta-pipeline db stop`, then rename its folder)"
 )
@@ -105,7 +111,7 @@ def restore(database: Database, path: Path) -> Archive:
     Conflict
         If the database is not empty; nothing is changed.
     DatabaseUnavailable
-        If pg_restore fails; the database stays empty.
+        If the restore fails; the database stays empty.
     """
     path = path.expanduser().absolute()
     archive = _read(path)
@@ -118,18 +124,52 @@ def restore(database: Database, path: Path) -> Archive:
             contents = _contents(path)
             _refuse_other_schema(path, contents, own_schema)
             _make_empty(connection)
-        with tempfile.NamedTemporaryFile("w", suffix=".list", encoding="utf-8") as wanted:
-            wanted.write("\n".join(line for line in contents if not _ALREADY_THERE.match(line)))
-            wanted.flush()
-            _run(
-                database,
-                "pg_restore",
-                *("--single-transaction", "--exit-on-error", "--no-owner", "--no-privileges"),
-                *(f"--use-list={wanted.name}", f"--dbname={_conninfo(database)}", str(path)),
-            )
+        _fill(database, path, [line for line in contents if not _ALREADY_THERE.match(line)])
     with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text("ANALYZE"))
     return archive
+
+
+def _fill(database: Database, path: Path, entries: Sequence[str]) -> None:
+    """Run the entries of an archive in one transaction.
+
+    As a script through psql, because pg_restore itself sets a parameter that servers before 17 do
+    not have. The script is committed only when pg_restore has written it to the end.
+    """
+    with (
+        tempfile.NamedTemporaryFile("w", suffix=".list", encoding="utf-8") as wanted,
+        tempfile.TemporaryFile() as said,
+    ):
+        wanted.write("\n".join(entries))
+        wanted.flush()
+        options = ["--no-owner", "--no-privileges", f"--use-list={wanted.name}", "--file=-", str(path)]
+        target = ["--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", f"--dbname={_conninfo(database)}"]
+        environment = _environment(database, "restore")
+        with (
+            subprocess.Popen([str(binary("pg_restore")), *options], stdout=subprocess.PIPE, stderr=said) as reader,
+            subprocess.Popen(
+                [str(binary("psql")), *target],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=said,
+                env=environment,
+            ) as writer,
+        ):
+            assert reader.stdout is not None
+            assert writer.stdin is not None
+            with contextlib.suppress(BrokenPipeError):  # psql ended early, and says why
+                writer.stdin.write(b"BEGIN;\n")
+                writer.stdin.writelines(line for line in islice(reader.stdout, _PREAMBLE) if _TOO_NEW not in line)
+                shutil.copyfileobj(reader.stdout, writer.stdin, 1 << 20)
+                if reader.wait() == 0:
+                    writer.stdin.write(b"\nCOMMIT;\n")
+            with contextlib.suppress(BrokenPipeError):
+                writer.stdin.close()
+            reader.stdout.close()
+        if reader.returncode or writer.returncode:
+            said.seek(0)
+            told = said.read().decode(errors="replace").strip()[-2000:]
+            raise DatabaseUnavailable(f"the restore failed and was rolled back: {told}")
 
 
 def _read(path: Path) -> Archive:
@@ -217,11 +257,17 @@ def _conninfo(database: Database) -> str:
 
 
 def _run(database: Database | None, program: str, *arguments: str) -> str:
-    environment = {**os.environ, "PGAPPNAME": f"meta-pipeline {program}"}
-    if database is not None and (password := database.address.options.get("password")):
-        environment["PGPASSWORD"] = password
     command = [str(binary(program)), *arguments]
+    environment = _environment(database, program)
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     if done.returncode != 0:
         raise DatabaseUnavailable(f"{program} failed with exit code {done.returncode}: {done.stderr.strip()[-2000:]}")
     return done.stdout
+
+
+def _environment(database: Database | None, purpose: str) -> dict[str, str]:
+    """Return the environment of a program: the password travels in it, where other users cannot read it."""
+    environment = {**os.environ, "PGAPPNAME": f"meta-pipeline {purpose}"}
+    if database is not None and (password := database.address.options.get("password")):
+        environment["PGPASSWORD"] = password
+    return environment

@@ -156,18 +156,35 @@ def test_a_half_migrated_database_is_not_restored_into(written: Archive, empty_d
 def test_a_restore_that_fails_half_way_leaves_the_database_empty(written: Archive, empty_database: Database) -> None:
     with empty_database.begin() as connection:
         connection.execute(text("CREATE FUNCTION refuse_change() RETURNS int LANGUAGE sql AS 'SELECT 1'"))
-    with pytest.raises(DatabaseUnavailable, match="pg_restore failed"):
+    with pytest.raises(DatabaseUnavailable, match=r"rolled back: .*refuse_change"):
         restore(empty_database, written.path)
     with empty_database.connect() as connection:
         assert migrations.status(connection).state is SchemaState.EMPTY
 
 
+@pytest.mark.parametrize("part", [0.05, 0.5, 0.99])
 def test_an_archive_that_is_cut_short_is_refused_before_anything_is_touched(
-    written: Archive, empty_database: Database
+    written: Archive, empty_database: Database, part: float
 ) -> None:
-    os.truncate(written.path, 2000)
+    os.truncate(written.path, int(written.size * part))
     with pytest.raises(InputError, match="is not a backup that can be read"):
         restore(empty_database, written.path)
+
+
+def test_an_archive_that_is_damaged_inside_leaves_the_database_empty(
+    filled: Database, empty_database: Database, tmp_path: Path
+) -> None:
+    with filled.begin() as connection:
+        big = {"calendar_id": "big", "n_periods": 50_000, "timestamps": os.urandom(400_000)}
+        insert_one(connection, "calendars", **big)
+    archive = backup(filled, tmp_path / "loop.dump")
+    with archive.path.open("r+b") as file:
+        file.seek(archive.size // 2)
+        file.write(bytes(64))
+    with pytest.raises(DatabaseUnavailable, match="the restore failed and was rolled back"):
+        restore(empty_database, archive.path)
+    with empty_database.connect() as connection:
+        assert migrations.status(connection).state is SchemaState.EMPTY
 
 
 def test_what_is_no_backup_of_the_loop_is_refused(empty_database: Database, tmp_path: Path) -> None:
