@@ -38,5 +38,20 @@ class Settings(BaseSettings):
     max_wait_seconds: float = Field(default=900, ge=0, description="Longest wait of a run before a refresh.")
     actor: str | None = Field(default=None, description="Who acts on the command line; unset means the login name.")
     alert_webhook: SecretStr | None = Field(
-        default=None, description="https:// address that gets failed runs and checks as JSON {\"text\": ...}."
+        default=None, description='https:// address that gets failed runs and checks as JSON {"text": ...}.'
+    )
+    prediction_logs: Path | None = Field(
+        default=None, description="JSON lines file, or folder of them, of the meta-model; unset: the database's table."
+    )
+    trade_outcomes: Path | None = Field(
+        default=None, description="CSV file, or folder of them, of trade outcomes; unset: the database's table."
+    )
+    base_models: str = Field(
+        default="xgb,lgbm,nhits,patchtst", description="Names of the base models in these logs, separated by commas."
+    )
+    trading_cost_pct: float = Field(
+        default=0.0, ge=0, description="Cost of a round trip in per cent, which decides whether acting would have paid."
+    )
+    trading_costs_pct: dict[str, float] = Field(
+        default={}, description='The same by symbol, where it differs, as JSON: {"BTCUSDT": 0.1}.'
     )
