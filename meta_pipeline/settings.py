@@ -52,6 +52,6 @@ class Settings(BaseSettings):
     trading_cost_pct: float = Field(
         default=0.0, ge=0, description="Cost of a round trip in per cent, which decides whether acting would have paid."
     )
-    trading_costs_pct: dict[str, float] = Field(
-        default={}, description='The same by symbol, where it differs, as JSON: {"BTCUSDT": 0.1}.'
+    trading_costs_pct: str = Field(
+        default="", description="The same by symbol, where it differs: BTCUSDT=0.1,ETHUSDT=0.2"
     )
