@@ -245,6 +245,46 @@ def equity_picture(
     return _png(draw, height=3.8)
 
 
+def probabilities_picture(
+    reliability: Sequence[Mapping[str, float]], risk_coverage: Sequence[Mapping[str, float]]
+) -> bytes:
+    """Draw how a model's confidence compares with how often it was right, and its risk against its coverage.
+
+    Parameters
+    ----------
+    reliability
+        Bins with `confidence` and `accuracy`, both 0..1.
+    risk_coverage
+        Points with `coverage` and `risk`, both 0..1: the error rate of the most confident share of the answers.
+
+    Returns
+    -------
+    bytes
+        A PNG of at most `MAX_BYTES`.
+    """
+
+    def draw(figure: "Figure") -> None:
+        left, right = figure.subplots(1, 2)
+        _title(left, "Reliability")
+        left.plot([0, 1], [0, 1], color=GREY, linewidth=0.8)
+        stated, found = ([entry[key] for entry in reliability] for key in ("confidence", "accuracy"))
+        left.plot(stated, found, color=BLUE, marker="o", markersize=4, linewidth=1.2)
+        _label(left.set_xlabel, "confidence")
+        _label(left.set_ylabel, "share that was right")
+        _title(right, "Risk against coverage")
+        covered, wrong = ([point[key] for point in risk_coverage] for key in ("coverage", "risk"))
+        right.plot(covered, wrong, color=BLUE, marker="o", markersize=4, linewidth=1.2)
+        _label(right.set_xlabel, "share of answers given, most confident first")
+        _label(right.set_ylabel, "share of them wrong")
+        for axes in (left, right):
+            axes.set_xlim(0, 1)
+            axes.set_ylim(0, 1)
+            axes.grid(color="#E3E3E3", linewidth=0.7)
+            axes.tick_params(labelsize=8)
+
+    return _png(draw, height=3.0)
+
+
 def _equity(returns: NDArray[np.float64]) -> NDArray[np.float64]:
     growth = 1.0 + np.nan_to_num(returns, nan=0.0)
     ruined = np.maximum.accumulate(growth <= 0)

@@ -1,0 +1,208 @@
+"""Tables of a trained meta-model: the gate's checks, what it earned, regimes, confusion, reliability, features.
+
+Belongs here: what is shown of a model's metadata and verdict. Does not belong here: figures (meta_model).
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from meta_pipeline.meta_model.actions import ACTIONS
+from meta_pipeline.report.table import Column, Kind, Table, day
+
+if TYPE_CHECKING:
+    from meta_pipeline.meta_model.promotion import Verdict
+    from meta_pipeline.store.meta_model import StoredVersion
+
+MAX_FEATURES: Final = 12
+
+
+def checks_table(verdict: "Verdict") -> Table:
+    """List every check of the gate with its answer."""
+    return Table(
+        title="Promotion gate",
+        columns=(
+            Column(key="check", header="Check"),
+            Column(key="passed", header="Passed"),
+            Column(key="sentence", header="Measured"),
+        ),
+        rows=tuple(
+            {
+                "check": check.name.replace("_", " "),
+                "passed": "yes" if check.passed else "no",
+                "sentence": check.sentence,
+            }
+            for check in verdict.checks
+        ),
+    )
+
+
+def verdict_sentence(verdict: "Verdict", *, has_champion: bool) -> str:
+    """Say in one sentence what the gate decided and what follows from it."""
+    if verdict.promoted:
+        return "The gate is open: this model passed every check and decides from now on."
+    stays = "the champion goes on deciding" if has_champion else "there is no champion, so every decision defers"
+    failed = sum(not check.passed for check in verdict.checks)
+    return f"The gate is shut: {failed} of {len(verdict.checks)} checks failed, the model stays a candidate, {stays}."
+
+
+def earnings_table(metadata: Mapping[str, Any]) -> Table:
+    """Compare ways of deciding on the days held back: right answers, and what the model earned beyond each."""
+    test = metadata["test"]
+    lifts = test["net_lift"]
+    names = {"decisions": "meta-model", **{name: name.replace("_", " ") for name in lifts}}
+    rows = [
+        {
+            "way": shown,
+            "accuracy": test["decision_accuracy"][name],
+            "lift": None if name not in lifts else lifts[name]["estimate"],
+            "lower": None if name not in lifts else lifts[name]["lower"],
+            "upper": None if name not in lifts else lifts[name]["upper"],
+        }
+        for name, shown in names.items()
+    ]
+    return Table(
+        title="Days held back",
+        columns=(
+            Column(key="way", header="Way of deciding"),
+            Column(key="accuracy", header="Right", kind=Kind.PERCENT),
+            Column(key="lift", header="Net lift over it, % per decision", kind=Kind.SIGNED),
+            Column(key="lower", header="From", kind=Kind.SIGNED),
+            Column(key="upper", header="To", kind=Kind.SIGNED),
+        ),
+        rows=tuple(rows),
+        note=(
+            f"{test['n_samples']:,} decisions, {test['n_overrides']:,} overridden; the meta-model's decisions earned "
+            f"{test['net_pct_per_decision']:+.3f} % each, after cost."
+        ),
+    )
+
+
+def regimes_table(metadata: Mapping[str, Any]) -> Table:
+    """List accuracy by regime, out of fold."""
+    return Table(
+        title="Accuracy by regime, out of fold",
+        columns=(
+            Column(key="regime", header="Regime"),
+            Column(key="accuracy", header="Right", kind=Kind.PERCENT),
+            Column(key="n_samples", header="Decisions", kind=Kind.COUNT),
+        ),
+        rows=tuple(
+            {"regime": name.replace("_", " "), **found} for name, found in metadata["out_of_fold"]["regimes"].items()
+        ),
+    )
+
+
+def confusion_table(metadata: Mapping[str, Any]) -> Table:
+    """Count what would have paid (rows) against what the model found most probable (columns), on the days held back."""
+    rows = metadata["test"]["confusion"]
+    return Table(
+        title="Confusion on the days held back",
+        columns=(
+            Column(key="label", header="Would have paid"),
+            *(Column(key=action, header=action, kind=Kind.COUNT) for action in ACTIONS),
+        ),
+        rows=tuple(
+            {"label": label, **dict(zip(ACTIONS, counts, strict=True))}
+            for label, counts in zip(ACTIONS, rows, strict=True)
+        ),
+    )
+
+
+def calibration_table(metadata: Mapping[str, Any]) -> Table:
+    """Compare out of fold and days held back: accuracy, calibration, risk against coverage."""
+    return Table(
+        title="Probabilities",
+        columns=(
+            Column(key="days", header="Days"),
+            Column(key="n", header="Decisions", kind=Kind.COUNT),
+            Column(key="accuracy", header="Right", kind=Kind.PERCENT),
+            Column(key="majority", header="Largest class", kind=Kind.PERCENT),
+            Column(key="brier", header="Brier score"),
+            Column(key="ece", header="Calibration error"),
+            Column(key="noise", header="By chance alone"),
+            Column(key="aurc", header="Area under risk-coverage"),
+        ),
+        rows=tuple(
+            {
+                "days": shown,
+                "n": report["n_samples"],
+                "accuracy": report["accuracy"],
+                "majority": report["majority_accuracy"],
+                "brier": f"{report['brier_score']:.4f}",
+                "ece": f"{report['expected_calibration_error']:.4f}",
+                "noise": f"{report['calibration_noise']:.4f}",
+                "aurc": f"{report['area_under_risk_coverage']:.4f}",
+            }
+            for shown, report in (("out of fold", metadata["out_of_fold"]), ("held back", metadata["test"]))
+        ),
+    )
+
+
+def features_table(metadata: Mapping[str, Any]) -> Table:
+    """List the features that move the answer most: calibrated log-odds per unit, mean over the members."""
+    weights: Mapping[str, Sequence[float]] = metadata["feature_weights"]
+    largest = sorted(weights.items(), key=lambda item: -max(abs(value) for value in item[1]))
+    return Table(
+        title="Feature weights",
+        columns=(
+            Column(key="feature", header="Feature"),
+            *(Column(key=action, header=action, kind=Kind.SIGNED) for action in ACTIONS),
+        ),
+        rows=tuple({"feature": name, **dict(zip(ACTIONS, values, strict=True))} for name, values in largest),
+    ).first(MAX_FEATURES)
+
+
+def inputs_table(metadata: Mapping[str, Any]) -> Table:
+    """List what was read, used and left out."""
+    join, lines = metadata["join"], metadata["n_lines"]
+    quarantined = metadata["quarantined"]
+    facts = [
+        ("prediction lines", lines["predictions"]),
+        ("outcome lines", lines["outcomes"]),
+        ("labelled decisions", metadata["n_samples"]),
+        ("predictions without an outcome", join["n_predictions_without_outcome"]),
+        ("outcomes without a prediction", join["n_outcomes_without_prediction"]),
+        ("votes rejected", metadata["n_rejected_votes"]),
+        *((f"predictions in quarantine: {reason}", count) for reason, count in quarantined["predictions"].items()),
+        *((f"outcomes in quarantine: {reason}", count) for reason, count in quarantined["outcomes"].items()),
+    ]
+    return Table(
+        title="Inputs",
+        columns=(Column(key="what", header="What"), Column(key="count", header="Count", kind=Kind.COUNT)),
+        rows=tuple({"what": what, "count": count} for what, count in facts),
+        note=f"Data: {metadata['data_kind']}.",
+    )
+
+
+def versions_table(versions: "Iterable[StoredVersion]") -> Table:
+    """List trained models, the newest first."""
+    return Table(
+        title="Trained models",
+        columns=(
+            Column(key="model", header="Model"),
+            Column(key="horizon", header="Horizon"),
+            Column(key="status", header="Status"),
+            Column(key="data", header="Data"),
+            Column(key="n", header="Decisions", kind=Kind.COUNT),
+            Column(key="failed", header="Checks failed"),
+            Column(key="trained", header="Trained"),
+        ),
+        rows=tuple(
+            {
+                "model": version.model_id[:12],
+                "horizon": version.horizon or "-",
+                "status": version.status,
+                "data": version.data_kind,
+                "n": version.n_samples,
+                "failed": ", ".join(failed_checks(version.verdict)) or "none",
+                "trained": day(version.created_at),
+            }
+            for version in versions
+        ),
+        empty="No meta-model was trained yet; run: meta-pipeline model train",
+    )
+
+
+def failed_checks(verdict: Mapping[str, Any]) -> list[str]:
+    """Name the checks that a stored verdict says failed."""
+    return [str(check["name"]) for check in verdict.get("checks", ()) if not check["passed"]]
