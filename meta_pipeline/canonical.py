@@ -31,6 +31,10 @@ Level: TypeAlias = "JsonValue | Absent"
 """A knob's value in one configuration, or the fact that it has none."""
 
 
+# One encoder for all: json.dumps makes a new one for each text.
+_ENCODER: Final = json.JSONEncoder(ensure_ascii=False)
+
+
 def canonical_json(value: JsonValue) -> str:
     """Write a value as canonical JSON: sorted keys, no white space, no NaN.
 
@@ -75,7 +79,7 @@ def _object_pieces(value: Mapping[str, JsonValue], path: str) -> list[str]:
 
 
 def _scalar(value: str | bool | None, path: str) -> str:
-    text = json.dumps(value, ensure_ascii=False)
+    text = _ENCODER.encode(value)
     if isinstance(value, str):
         if "\x00" in value:
             raise ValueError(f"{path} holds a NUL character, which PostgreSQL cannot store: {value!r}")

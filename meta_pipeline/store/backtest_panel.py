@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from psycopg import Copy, sql
-from sqlalchemy import Connection, bindparam, select
+from sqlalchemy import Connection, Row, bindparam, select
 
 from meta_pipeline.backtests.run import RunState
 from meta_pipeline.canonical import JsonValue
@@ -23,7 +23,9 @@ from meta_pipeline.evidence.panel import ReportedMetrics, RunPanel
 from meta_pipeline.store.queries import query
 from meta_pipeline.store.schema import calendars
 
-ROWS_AT_ONCE: Final = 10_000
+ROWS_AT_ONCE: Final = 5_000
+
+_PLAIN: Final = frozenset({int, float, type(None)})
 
 _RETURNS: Final = sql.SQL(
     "COPY (SELECT s.run_id, s.returns FROM return_series s JOIN backtest_runs r USING (run_id) "
@@ -99,7 +101,7 @@ class _Runs:
         self.places: dict[str, _Place] = {}
         self._known: dict[str, Mapping[str, JsonValue]] = {}
 
-    def extend(self, rows: Sequence[tuple[Any, ...]]) -> None:
+    def extend(self, rows: Sequence[Row[Any]]) -> None:
         """Take rows that are not in quarantine."""
         if not rows:
             return
@@ -118,9 +120,10 @@ class _Runs:
         self.markets.extend(map(sys.intern, columns.market))
         self.sectors.extend(map(sys.intern, columns.sector))
         self.periods.extend(columns.periods_per_year)
-        for row, values in enumerate(rows, start=first_row):
-            if values[-1] is not None:
-                self.places[values[0]] = _Place(row, *values[-3:])
+        where = zip(columns.run_id, columns.calendar_id, columns.first_period, columns.n_periods, strict=True)
+        for row, (run_id, calendar_id, first, n) in enumerate(where, start=first_row):
+            if calendar_id is not None and first is not None and n is not None:
+                self.places[run_id] = _Place(row, calendar_id, first, n)
 
 
 def load_panel(connection: Connection, strategy_id: str) -> RunPanel:
@@ -145,11 +148,11 @@ def load_evidence(connection: Connection, strategy_id: str) -> Evidence:
     result = connection.execute(
         query("evidence_runs"), {"strategy_id": strategy_id}, execution_options={"yield_per": ROWS_AT_ONCE}
     )
-    for rows in result.partitions():
+    for rows in result.partitions(ROWS_AT_ONCE):
         all_ids += [row[0] for row in rows]
         states.update([row[1] for row in rows])
         series.update([(row[1], row[2]) for row in rows])
-        usable = [tuple(row) for row in rows if not row[1].startswith(RunState.QUARANTINED)]
+        usable = [row for row in rows if not row[1].startswith(RunState.QUARANTINED)]
         runs.extend(usable)
         digest.update("".join([f"{row[0]}\n{row[3]}\n" for row in usable]).encode())
     dates, matrix = _read_returns(connection, strategy_id, runs.places, len(runs.run_ids))
@@ -182,9 +185,9 @@ def _parse(texts: Iterable[str]) -> list[dict[str, JsonValue]]:
 
 def _numbers(metrics: dict[str, Any]) -> ReportedMetrics:
     """Keep numbers and nulls; backtesters report texts too."""
-    if all(type(value) is float or value is None for value in metrics.values()):
+    if _PLAIN.issuperset(map(type, metrics.values())):
         return metrics
-    return {name: value for name, value in metrics.items() if value is None or type(value) in {int, float}}
+    return {name: value for name, value in metrics.items() if type(value) in _PLAIN}
 
 
 def _read_returns(
