@@ -25,6 +25,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "approvers": ("approvers", "Who may approve."),
     "audit": ("audit", "Verify and list the audit log."),
     "db": ("db", "The database: status, migrate, check, stop, backup, restore."),
+    "model": ("model", "Train, judge, verify and replay the meta-model."),
     "lab": ("lab", "A real campaign on real prices."),
 }
 """Command -> (where it lives, help). Where: a module under meta_pipeline.cli that has a Typer `app`, or

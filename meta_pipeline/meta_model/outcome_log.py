@@ -77,7 +77,7 @@ def read_outcome_log(path: Path, *, horizon: str | None = None) -> OutcomeLog:
         chosen.
     """
     digests: dict[str, str] = {}
-    return outcome_log(_rows(_files(path), digests), horizon=horizon, digests=digests)
+    return outcome_log(outcome_rows(path, digests), horizon=horizon, digests=digests)
 
 
 def outcome_log(
@@ -102,10 +102,25 @@ def _files(path: Path) -> list[Path]:
     return files
 
 
-def _rows(files: Iterable[Path], digests: dict[str, str]) -> Iterator[Row]:
-    for file in files:
+def outcome_rows(path: Path, digests: dict[str, str] | None = None) -> Iterator[Row]:
+    """Read the rows of a CSV file, or of every *.csv file of a folder.
+
+    Parameters
+    ----------
+    path
+        File or folder.
+    digests
+        Gets the sha256 of each file, by its name.
+
+    Raises
+    ------
+    InputError
+        If there is no such file, or a documented column is missing.
+    """
+    for file in _files(path):
         content = file.read_bytes()
-        digests[file.name] = sha256(content).hexdigest()
+        if digests is not None:
+            digests[file.name] = sha256(content).hexdigest()
         reader = csv.DictReader(content.decode("utf-8-sig", errors="replace").splitlines())
         missing = [column for column in COLUMNS if column not in (reader.fieldnames or ())]
         if missing:

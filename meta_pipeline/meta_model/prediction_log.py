@@ -79,7 +79,7 @@ def read_prediction_log(path: Path, models: tuple[str, ...]) -> PredictionLog:
         If there is no such file, or no *.jsonl file in the folder.
     """
     digests: dict[str, str] = {}
-    return prediction_log(_lines(_files(path), digests), models, digests)
+    return prediction_log(prediction_lines(path, digests), models, digests)
 
 
 def prediction_log(
@@ -107,8 +107,22 @@ def _files(path: Path) -> list[Path]:
     return files
 
 
-def _lines(files: Iterable[Path], digests: dict[str, str]) -> Iterator[Row]:
-    for file in files:
+def prediction_lines(path: Path, digests: dict[str, str] | None = None) -> Iterator[Row]:
+    """Read the lines of a file, or of every *.jsonl file of a folder, blank ones left out.
+
+    Parameters
+    ----------
+    path
+        File or folder.
+    digests
+        Gets the sha256 of each file, by its name, when the file is read to its end.
+
+    Raises
+    ------
+    InputError
+        If there is no such file, or no *.jsonl file in the folder.
+    """
+    for file in _files(path):
         hashed = sha256()
         with file.open("rb") as opened:
             for number, line in enumerate(opened, start=1):
@@ -117,7 +131,8 @@ def _lines(files: Iterable[Path], digests: dict[str, str]) -> Iterator[Row]:
                 text = line.decode("utf-8", errors="replace")
                 if text.strip():
                     yield file.name, number, text
-        digests[file.name] = hashed.hexdigest()
+        if digests is not None:
+            digests[file.name] = hashed.hexdigest()
 
 
 class _Reader:
