@@ -209,7 +209,7 @@ def evaluate(
     n_days = active.sum(axis=0)
     errors = standard_errors(series)
     negligible = errors <= NEGLIGIBLE
-    length = block_length or choose_block_length(series[:, ~negligible])
+    length = block_length or choose_block_length(series)
     length = int(np.clip(length, 1, max(len(series) // 2, 1)))
     draws = studentised_draws(series, block_length=length, n_draws=n_draws, generator=generator)
     with np.errstate(all="ignore"):
@@ -246,8 +246,9 @@ def standard_errors(series: Floats) -> Floats:
 
 
 def choose_block_length(series: Floats) -> int:
-    """Return the longest of the columns' automatic block lengths, in whole days; 1 if there is no column."""
-    return int(np.ceil(automatic_block_length(series).max(initial=1.0))) if series.shape[1] else 1
+    """Return the longest of the columns' automatic block lengths, in whole days; 1 if no column varies."""
+    moving = series[:, standard_errors(series) > NEGLIGIBLE]
+    return int(np.ceil(automatic_block_length(moving).max(initial=1.0)))
 
 
 def _as_runs(returns: ArrayLike, periods_per_year: ArrayLike) -> Runs:

@@ -72,8 +72,7 @@ class Design:
 
         A cell counts by the information its pairs hold: the harmonic mean of the two levels' years.
         """
-        others = [other.codes for other in self.factors if other.path != factor.path]
-        return self._pairs("matched_pairs", factor, combine([self.blocks, *others]), low, high, None)
+        return self._pairs("matched_pairs", factor, low, high, None)
 
     def local_pairs(self, factor: Factor, low: int, high: int, live: Mapping[str, int | None]) -> Weights:
         """Weigh level `high` against `low` in the matched pairs whose other factors are at their live levels.
@@ -88,9 +87,7 @@ class Design:
             if other.path != factor.path and other.path in live:
                 code = live[other.path]
                 at_live &= (other.codes == code) if code is not None else False
-        others = [other.codes for other in self.factors if other.path != factor.path]
-        cells = combine([self.blocks, *others])
-        return self._pairs("local_pairs", factor, cells, low, high, at_live)
+        return self._pairs("local_pairs", factor, low, high, at_live)
 
     def least_squares(self, factor: Factor, low: int, high: int) -> Weights:
         """Weigh level `high` against `low` by least squares with block effects and all other factors' levels."""
@@ -104,7 +101,7 @@ class Design:
             return Weights(method="least_squares", weights=None, reason=self._why_not(factor, low, high))
         weights = self.years * (columns @ solution)
         weights[np.abs(weights) < 1e-14] = 0.0
-        return Weights(method="least_squares", weights=weights, n_pairs=self._n_pairs(factor, low, high))
+        return Weights(method="least_squares", weights=weights, n_pairs=self.matched_pairs(factor, low, high).n_pairs)
 
     def residuals(self, values: Floats) -> tuple[Floats, int]:
         """Return what least squares leaves of one value per run, and the degrees of freedom that remain."""
@@ -117,9 +114,8 @@ class Design:
         rank = int(np.round(np.trace(self._gram @ self._inverse)))
         return left, len(values) - rank - len(np.unique(self.blocks))
 
-    def _pairs(
-        self, method: str, factor: Factor, cells: Codes, low: int, high: int, mask: NDArray[np.bool_] | None
-    ) -> Weights:
+    def _pairs(self, method: str, factor: Factor, low: int, high: int, mask: NDArray[np.bool_] | None) -> Weights:
+        cells = self._cells[factor.path]
         at_low, at_high = factor.codes == low, factor.codes == high
         if mask is not None:
             at_low, at_high = at_low & mask, at_high & mask
@@ -146,8 +142,13 @@ class Design:
         weights[chosen] = -share[cells[chosen]] * self.lengths[chosen] / length_low[cells[chosen]]
         return Weights(method=method, weights=weights, n_pairs=int(count.sum()))
 
-    def _n_pairs(self, factor: Factor, low: int, high: int) -> int:
-        return self.matched_pairs(factor, low, high).n_pairs
+    @cached_property
+    def _cells(self) -> dict[str, Codes]:
+        """Path -> one code per run, equal where block and all other factors are."""
+        return {
+            factor.path: combine([self.blocks, *(other.codes for other in self.factors if other is not factor)])
+            for factor in self.factors
+        }
 
     @cached_property
     def _controls(self) -> tuple[Codes, ...]:

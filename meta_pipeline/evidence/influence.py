@@ -53,17 +53,40 @@ class Runs:
     periods_per_year: Floats
     tail: float = 0.05
 
-    def chunks(self, used: NDArray[np.bool_]) -> Iterator[tuple[NDArray[np.intp], Floats]]:
-        """Yield run numbers and their rows (copies), a cache's worth at a time."""
+    def chunks(self, used: NDArray[np.bool_]) -> Iterator["Chunk"]:
+        """Yield the runs that are used, a cache's worth at a time."""
         members = np.flatnonzero(used)
         for start in range(0, len(members), CHUNK_RUNS):
             chunk = members[start : start + CHUNK_RUNS]
-            yield chunk, self.by_run[self.columns[chunk]]
+            rows = self.by_run[self.columns[chunk]]
+            missing = np.isnan(rows)
+            yield Chunk(members=chunk, rows=rows, missing=missing if missing.any() else None)
 
     def metric(self, name: str) -> Floats:
         """Return one metric of every run, NaN where it is missing."""
         values: Floats = getattr(self.summary, name)
         return values
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Chunk:
+    """Some runs: their numbers, a copy of their returns (runs x days), and where these are missing (None: nowhere)."""
+
+    members: NDArray[np.intp]
+    rows: Floats
+    missing: NDArray[np.bool_] | None
+
+    def without_missing(self, values: Floats) -> Floats:
+        """Set values on missing days to zero, in place."""
+        if self.missing is not None:
+            np.copyto(values, 0.0, where=self.missing)
+        return values
+
+    def on_observed_days(self, columns: Floats) -> Floats:
+        """Return constants per run, shape (runs, n), added up over the runs observed on each day."""
+        if self.missing is not None:
+            return np.asarray((~self.missing).T.astype(np.float64) @ columns)
+        return np.asarray(columns.sum(axis=0))
 
 
 def day_series(runs: Runs, weights: Mapping[str, Floats]) -> dict[str, Floats]:
@@ -82,115 +105,132 @@ def day_series(runs: Runs, weights: Mapping[str, Floats]) -> dict[str, Floats]:
         Metric -> shape (n_days, n_contrasts): influence of each day on each weighted sum, in the metric's unit.
         Each column sums to zero.
     """
-    n_days = runs.by_run.shape[1]
-    series = {metric: np.zeros((n_days, columns.shape[1])) for metric, columns in weights.items()}
     used = np.zeros(len(runs.columns), dtype=bool)
     for columns in weights.values():
         used |= (columns != 0).any(axis=1)
+    accumulators: list[_Moments | _Shortfall | _Drawdown] = [_Moments(runs, weights)]
+    if EXPECTED_SHORTFALL in weights:
+        accumulators.append(_Shortfall(runs, weights[EXPECTED_SHORTFALL]))
+    if MAX_DRAWDOWN in weights:
+        accumulators.append(_Drawdown(runs, weights[MAX_DRAWDOWN]))
     with np.errstate(all="ignore"):
-        scale = _Scale.of(runs)
-        for chunk, rows in runs.chunks(used):
-            _add_moments(series, weights, scale, chunk, rows)
-            if EXPECTED_SHORTFALL in weights:
-                _add_shortfall(series[EXPECTED_SHORTFALL], weights[EXPECTED_SHORTFALL][chunk], runs, chunk, rows)
-            if MAX_DRAWDOWN in weights:
-                _add_drawdown(series[MAX_DRAWDOWN], weights[MAX_DRAWDOWN][chunk], rows)
-    return series
+        for chunk in runs.chunks(used):
+            for accumulator in accumulators:
+                accumulator.add(chunk)
+    series: dict[str, Floats] = {}
+    for accumulator in accumulators:
+        series.update(accumulator.series())
+    return {metric: series[metric] for metric in weights}
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class _Scale:
-    """Per run: number of returns, mean and standard deviation (ddof 0) per period, root of periods per year."""
+class _Moments:
+    """Metrics of the first two moments: each influence is a r' + b r'^2 + c, r' the centred return."""
 
-    n: Floats
-    mean: Floats
-    sd: Floats
-    root: Floats
-
-    @classmethod
-    def of(cls, runs: Runs) -> "_Scale":
+    def __init__(self, runs: Runs, weights: Mapping[str, Floats]) -> None:
         n = runs.summary.n_observations.astype(np.float64)
-        root = np.sqrt(runs.periods_per_year)
-        mean = runs.summary.mean_return / runs.periods_per_year
-        return cls(n=n, mean=mean, sd=runs.summary.volatility / root * np.sqrt((n - 1) / n), root=root)
+        with np.errstate(all="ignore"):
+            root = np.sqrt(runs.periods_per_year)
+            self._mean = runs.summary.mean_return / runs.periods_per_year
+            sd = runs.summary.volatility / root * np.sqrt((n - 1) / n)
+            ratio = self._mean / sd
+            linear = {SHARPE_RATIO: root / (sd * n), MEAN_RETURN: root**2 / n}
+            square = {SHARPE_RATIO: -root * ratio / (2 * sd**2 * n), VOLATILITY: root / (2 * sd * n)}
+            constant = {SHARPE_RATIO: root * ratio / (2 * n), VOLATILITY: -root * sd / (2 * n)}
+        self._metrics = tuple(m for m in (SHARPE_RATIO, MEAN_RETURN, VOLATILITY) if m in weights)
+        self._widths = [weights[metric].shape[1] for metric in self._metrics]
+        # All metrics side by side, so that each pass over the returns is one matrix product.
+        self._linear, self._square, self._constant = (
+            np.concatenate(
+                [weights[m] * part[m][:, None] if m in part else np.zeros_like(weights[m]) for m in self._metrics]
+                or [np.zeros((len(n), 0))],
+                axis=1,
+            )
+            for part in (linear, square, constant)
+        )
+        self._first = np.flatnonzero(self._linear.any(axis=0))
+        self._second = np.flatnonzero(self._square.any(axis=0))
+        n_days = runs.by_run.shape[1]
+        self._total = np.zeros((n_days, self._linear.shape[1]))
+
+    def add(self, chunk: Chunk) -> None:
+        if not self._metrics:
+            return
+        members = chunk.members
+        deviation = chunk.without_missing(chunk.rows - self._mean[members][:, None])
+        self._total[:, self._first] += deviation.T @ self._linear[members][:, self._first]
+        np.multiply(deviation, deviation, out=deviation)
+        self._total[:, self._second] += deviation.T @ self._square[members][:, self._second]
+        self._total += chunk.on_observed_days(self._constant[members])
+
+    def series(self) -> dict[str, Floats]:
+        parts = np.split(self._total, np.cumsum(self._widths)[:-1], axis=1) if self._widths else []
+        return dict(zip(self._metrics, parts, strict=True))
 
 
-def _add_moments(
-    series: dict[str, Floats], weights: Mapping[str, Floats], scale: _Scale, chunk: NDArray[np.intp], rows: Floats
-) -> None:
-    """Add what follows from the first two moments: each influence is a r' + b r'^2 + c, r' the centred return."""
-    missing = np.isnan(rows)
-    deviation = rows - scale.mean[chunk][:, None]
-    np.copyto(deviation, 0.0, where=missing)
-    squares = deviation * deviation
-    n, sd, root = scale.n[chunk], scale.sd[chunk], scale.root[chunk]
-    ratio = scale.mean[chunk] / sd
-    zero = np.zeros_like(n)
-    coefficients = {
-        SHARPE_RATIO: (root / (sd * n), -root * ratio / (2 * sd**2 * n), root * ratio / (2 * n)),
-        MEAN_RETURN: (root**2 / n, zero, zero),
-        VOLATILITY: (zero, root / (2 * sd * n), -root * sd / (2 * n)),
-    }
-    for metric, (linear, square, constant) in coefficients.items():
-        if metric not in weights:
-            continue
-        columns = weights[metric][chunk]
-        if linear.any():
-            series[metric] += deviation.T @ (columns * linear[:, None])
-        if square.any():
-            series[metric] += squares.T @ (columns * square[:, None])
-        if constant.any():
-            series[metric] += _constant(columns * constant[:, None], missing)
+class _Shortfall:
+    """The mean of the worst k returns: (q - ES)/T - (q - r)+ / k, q the k-th worst."""
+
+    def __init__(self, runs: Runs, weights: Floats) -> None:
+        self._runs = runs
+        self._weights = weights
+        self._total = np.zeros((runs.by_run.shape[1], weights.shape[1]))
+
+    def add(self, chunk: Chunk) -> None:
+        summary = self._runs.summary
+        n = summary.n_observations[chunk.members]
+        worst = np.ceil(np.round(self._runs.tail * n, 9)).astype(np.int64)
+        quantile = np.full(len(n), np.nan)
+        for k in np.unique(worst[worst >= 1]):
+            same = worst == k
+            quantile[same] = np.partition(chunk.rows[same], k - 1, axis=1)[:, k - 1]  # NaN sorts last
+        shortfall = summary.expected_shortfall[chunk.members]
+        known = np.isfinite(shortfall) & np.isfinite(quantile)
+        level = np.where(known, quantile, -np.inf)
+        excess = np.subtract(level[:, None], chunk.rows)
+        np.maximum(excess, 0.0, out=excess)
+        chunk.without_missing(excess)
+        columns = self._weights[chunk.members]
+        self._total += excess.T @ (columns * np.where(known, -1.0 / np.maximum(worst, 1), 0.0)[:, None])
+        constant = np.where(known, (quantile - shortfall) / np.maximum(n, 1), 0.0)
+        self._total += chunk.on_observed_days(columns * constant[:, None])
+
+    def series(self) -> dict[str, Floats]:
+        return {EXPECTED_SHORTFALL: self._total}
 
 
-def _constant(columns: Floats, missing: NDArray[np.bool_]) -> Floats:
-    """Return per-run constants, added up over the runs that are observed on each day."""
-    if missing.any():
-        return (~missing).T.astype(np.float64) @ columns
-    total: Floats = columns.sum(axis=0)
-    return total
-
-
-def _add_shortfall(target: Floats, columns: Floats, runs: Runs, chunk: NDArray[np.intp], rows: Floats) -> None:
-    """Add the influence on the mean of the worst k returns: (q - ES)/T - (q - r)+ / k, q the k-th worst."""
-    n = runs.summary.n_observations[chunk]
-    worst = np.ceil(np.round(runs.tail * n, 9)).astype(np.int64)
-    quantile = np.full(len(chunk), np.nan)
-    for k in np.unique(worst[worst >= 1]):
-        members = worst == k
-        quantile[members] = np.partition(rows[members], k - 1, axis=1)[:, k - 1]
-    excess = np.maximum(quantile[:, None] - rows, 0.0)
-    missing = np.isnan(rows)
-    np.copyto(excess, 0.0, where=missing)
-    shortfall = runs.summary.expected_shortfall[chunk]
-    known = np.isfinite(shortfall)
-    per_tail = np.where(known, -1.0 / np.maximum(worst, 1), 0.0)
-    constant = np.where(known, (quantile - shortfall) / np.maximum(n, 1), 0.0)
-    target += np.nan_to_num(excess).T @ (columns * per_tail[:, None])
-    target += _constant(columns * constant[:, None], missing)
-
-
-def _add_drawdown(target: Floats, columns: Floats, rows: Floats) -> None:
-    """Add the influence on the maximum drawdown, its peak and trough held where they are.
+class _Drawdown:
+    """The maximum drawdown, its peak and trough held where they are.
 
     log(1 + drawdown) is then the sum of log(1 + r) from peak to trough, so that a day within moves the drawdown by
     (1 + drawdown) log(1 + r), less the mean of that over the run.
     """
-    missing = np.isnan(rows)
-    growth = np.where(missing, 1.0, 1.0 + rows)
-    equity = np.multiply.accumulate(growth, axis=1)
-    peak = np.maximum(np.maximum.accumulate(equity, axis=1), 1.0)
-    ratio = equity / peak
-    trough = np.argmin(ratio, axis=1)
-    effect = np.zeros_like(rows)
-    for run, end in enumerate(trough):
-        top = peak[run, end]
-        start = 0 if top <= 1.0 else int(np.argmax(equity[run, : end + 1] >= top)) + 1
-        days = slice(start, int(end) + 1)
-        effect[run, days] = ratio[run, end] * np.log(np.maximum(growth[run, days], 1e-12))
-    n = np.maximum((~missing).sum(axis=1), 1)
-    target += effect.T @ columns
-    target += _constant(-columns * (effect.sum(axis=1) / n)[:, None], missing)
+
+    def __init__(self, runs: Runs, weights: Floats) -> None:
+        self._weights = weights
+        self._total = np.zeros((runs.by_run.shape[1], weights.shape[1]))
+
+    def add(self, chunk: Chunk) -> None:
+        growth = chunk.rows + 1.0
+        if chunk.missing is not None:
+            np.copyto(growth, 1.0, where=chunk.missing)
+        equity = np.multiply.accumulate(growth, axis=1)
+        peak = np.maximum.accumulate(equity, axis=1)
+        np.maximum(peak, 1.0, out=peak)
+        ratio = np.divide(equity, peak)
+        trough = np.argmin(ratio, axis=1)
+        effect = np.zeros_like(growth)
+        for run, end in enumerate(trough.tolist()):
+            top = peak[run, end]
+            start = 0 if top <= 1.0 else int(np.argmax(equity[run, : end + 1] >= top)) + 1
+            days = slice(start, end + 1)
+            effect[run, days] = ratio[run, end] * np.log(np.maximum(growth[run, days], 1e-12))
+        n = growth.shape[1] - (0 if chunk.missing is None else chunk.missing.sum(axis=1))
+        columns = self._weights[chunk.members]
+        self._total += effect.T @ columns
+        self._total += chunk.on_observed_days(-columns * (effect.sum(axis=1) / np.maximum(n, 1))[:, None])
+
+    def series(self) -> dict[str, Floats]:
+        return {MAX_DRAWDOWN: self._total}
 
 
 def by_calendar_day(series: Floats, dates: NDArray[np.datetime64]) -> tuple[Floats, NDArray[np.datetime64]]:

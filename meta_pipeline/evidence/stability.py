@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from meta_pipeline.evidence.contrasts import standard_errors
 from meta_pipeline.evidence.factors import Codes
-from meta_pipeline.evidence.influence import Runs
+from meta_pipeline.evidence.influence import Chunk, Runs
 
 Floats = NDArray[np.float64]
 
@@ -113,26 +113,28 @@ def _sharpe_per_slice(
 ) -> tuple[Floats, NDArray[np.float64]]:
     """Return Sharpe ratio and number of returns per run and slice, shape (n_runs, n_slices)."""
     shape = (len(runs.columns), n_slices)
+    means = runs.summary.mean_return / runs.periods_per_year
     sharpe, counts = np.full(shape, np.nan), np.zeros(shape)
     for one in np.unique(group[used]):
         member = np.zeros((slices.shape[1], n_slices))
         inside = np.flatnonzero(slices[one] >= 0)
         member[inside, slices[one][inside]] = 1.0
-        for chunk, rows in runs.chunks(used & (group == one)):
-            sharpe[chunk], counts[chunk] = _slice_moments(rows, member, runs.periods_per_year[chunk])
+        for chunk in runs.chunks(used & (group == one)):
+            periods = runs.periods_per_year[chunk.members]
+            sharpe[chunk.members], counts[chunk.members] = _slice_moments(chunk, means, member, periods)
     return sharpe, counts
 
 
-def _slice_moments(rows: Floats, member: Floats, periods_per_year: Floats) -> tuple[Floats, Floats]:
+def _slice_moments(chunk: Chunk, means: Floats, member: Floats, periods_per_year: Floats) -> tuple[Floats, Floats]:
     """Return Sharpe ratio and number of returns per run and slice of a chunk of runs."""
-    missing = np.isnan(rows)
-    mean = np.nanmean(rows, axis=1, keepdims=True)
-    deviation = rows - mean
-    np.copyto(deviation, 0.0, where=missing)
-    n = (~missing).astype(np.float64) @ member
+    mean = means[chunk.members][:, None]
+    deviation = chunk.without_missing(chunk.rows - mean)
+    n = np.broadcast_to(member.sum(axis=0), (len(chunk.members), member.shape[1]))
+    if chunk.missing is not None:
+        n = n - chunk.missing.astype(np.float64) @ member
     with np.errstate(all="ignore"):
         first = deviation @ member / n
-        second = (deviation * deviation) @ member / n - first**2
+        second = np.multiply(deviation, deviation, out=deviation) @ member / n - first**2
         value = (first + mean) / np.sqrt(second * n / (n - 1)) * np.sqrt(periods_per_year)[:, None]
         flat = second <= 1e-12 * np.maximum(first**2, 1e-12)
     return np.where((n >= MINIMUM_SLICE_DAYS) & ~flat, value, np.nan), n

@@ -52,8 +52,8 @@ class Campaign:
         Shape (n_metrics_only,): NaN where a run reports none.
     runs
         The distinct runs, for contrasts.
-    notes, n_excluded
-        What was left out, and why.
+    notes, n_excluded, n_excluded_distinct
+        What was left out, and why; how many runs, and how many distinct ones.
     """
 
     panel: RunPanel
@@ -66,6 +66,7 @@ class Campaign:
     runs: Runs
     notes: tuple[Note, ...]
     n_excluded: int
+    n_excluded_distinct: int
 
     @cached_property
     def dead(self) -> tuple[str, ...]:
@@ -126,7 +127,11 @@ class Campaign:
     @property
     def n_trials(self) -> int:
         """Distinct trials ever scored, left-out and earlier ones included."""
-        return len(self.distinct) + len(self.metrics_only) + self.n_excluded + self.parameters.prior_trials
+        return self._n_scored + self.parameters.prior_trials
+
+    @property
+    def _n_scored(self) -> int:
+        return len(self.distinct) + len(self.metrics_only) + self.n_excluded_distinct
 
     @cached_property
     def n_effective(self) -> float:
@@ -200,6 +205,7 @@ def read_campaign(
         runs=runs,
         notes=_notes(panel, excluded, distinct, metrics_only, bare, sharpe),
         n_excluded=int(left_out.sum()),
+        n_excluded_distinct=len(distinct_runs(panel, np.flatnonzero(left_out), declared)),
     )
 
 

@@ -4,11 +4,10 @@ Belongs here: enumerating changes, their contrast weights, and why some cannot b
 estimates.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from meta_pipeline.canonical import ABSENT, JsonValue, Level, level_key
 from meta_pipeline.evidence.design import Weights
@@ -29,8 +28,9 @@ class Change:
     ----------
     knob, from_value, to_value
         The change.
-    primary, other
-        The contrast the grade rests on, and the other way to weigh it, where it exists.
+    pairs, squares
+        The contrast by matched pairs, if there are enough of them, and by least squares, if it is identified. At least
+        one is there unless there is a refusal.
     local
         The contrast at the live configuration.
     refusal
@@ -45,18 +45,11 @@ class Change:
     factor: Factor | None = None
     low: int = -1
     high: int = -1
-    primary: Weights | None = None
-    other: Weights | None = None
+    pairs: Weights | None = None
+    squares: Weights | None = None
     local: Weights | None = None
     refusal: tuple[Rule, str] | None = None
     experiments: tuple[Experiment, ...] = ()
-
-    @property
-    def weights(self) -> NDArray[np.float64]:
-        """Weights of the primary contrast."""
-        if self.primary is None or self.primary.weights is None:
-            raise LookupError(f"{self.knob.path} to {show_level(self.to_value)} has no contrast")
-        return self.primary.weights
 
 
 def enumerate_changes(campaign: Campaign) -> list[Change]:
@@ -110,9 +103,8 @@ def _weighed(campaign: Campaign, knob: Knob, factor: Factor, low: int, high: int
     pairs = design.matched_pairs(factor, low, high)
     squares = design.least_squares(factor, low, high)
     enough = pairs.weights is not None and pairs.n_pairs >= campaign.parameters.minimum_pairs
-    primary, other = (pairs, squares) if enough else (squares, pairs)
-    if primary.weights is None:
-        sentence = f"the effect of {knob.path} = {show_level(level)} is not identified: {primary.reason}"
+    if squares.weights is None and not enough:
+        sentence = f"the effect of {knob.path} = {show_level(level)} is not identified: {squares.reason}"
         return _unidentified(campaign, knob, live, level, sentence, factor)
     return Change(
         knob=knob,
@@ -121,8 +113,8 @@ def _weighed(campaign: Campaign, knob: Knob, factor: Factor, low: int, high: int
         factor=factor,
         low=low,
         high=high,
-        primary=primary,
-        other=other if other.weights is not None else None,
+        pairs=pairs if enough else None,
+        squares=squares if squares.weights is not None else None,
         local=design.local_pairs(factor, low, high, campaign.live_codes),
     )
 
@@ -172,8 +164,3 @@ def _has_run(campaign: Campaign, block: str, levels: Mapping[str, Level]) -> boo
 def config_json(levels: Mapping[str, Level]) -> dict[str, JsonValue]:
     """Return levels by path as a JSON object; absent ones are left out."""
     return {path: level for path, level in sorted(levels.items()) if level is not ABSENT}
-
-
-def weight_matrix(changes: Sequence[Change]) -> NDArray[np.float64]:
-    """Return the primary weights of changes, shape (n_runs, n_changes)."""
-    return np.column_stack([change.weights for change in changes])

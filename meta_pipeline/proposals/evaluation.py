@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 
 from meta_pipeline.evidence import grades, stability
-from meta_pipeline.evidence.contrasts import NEGLIGIBLE, Contrasts, evaluate, standard_errors
+from meta_pipeline.evidence.contrasts import NEGLIGIBLE, Contrasts, choose_block_length, evaluate, standard_errors
 from meta_pipeline.evidence.design import Weights
 from meta_pipeline.evidence.influence import (
     EXPECTED_SHORTFALL,
@@ -25,7 +25,9 @@ from meta_pipeline.evidence.influence import (
 )
 from meta_pipeline.proposals.campaign import Campaign
 from meta_pipeline.proposals.candidate import Effect, SliceEffect, Stability
-from meta_pipeline.proposals.changes import Change, weight_matrix
+from meta_pipeline.proposals.changes import Change
+from meta_pipeline.proposals.parameters import Parameters
+from meta_pipeline.proposals.weighting import Weighting, weigh
 
 Floats = NDArray[np.float64]
 
@@ -38,7 +40,7 @@ class Evaluation:
     """Figures of the changes that have a contrast, one entry per change in the order handed in."""
 
     effects: tuple[Effect, ...]
-    other_effects: tuple[Effect | None, ...]
+    other_effects: tuple[Effect, ...]
     local_effects: tuple[Effect, ...]
     risk_effects: tuple[tuple[Effect, ...], ...]
     stabilities: tuple[Stability, ...]
@@ -64,81 +66,67 @@ def evaluate_changes(
         As in `propose`.
     """
     parameters = campaign.parameters
-    columns = _Columns.of(changes)
-    risk_weights = columns.weights[:, : len(changes)]
-    series = day_series(campaign.runs, {SHARPE_RATIO: columns.weights, **dict.fromkeys(RISK_METRICS, risk_weights)})
-    daily, days = by_calendar_day(series[SHARPE_RATIO], campaign.panel.dates)
-    sharpe = campaign.runs.metric(SHARPE_RATIO)
+    n = len(changes)
+    weighting = weigh(campaign, changes)
     tested = evaluate(
-        columns.weights.T @ sharpe,
-        daily,
+        weighting.estimates,
+        weighting.daily,
         confidence_level=1 - parameters.alpha,
         n_draws=parameters.bootstrap_draws,
         generator=np.random.default_rng(parameters.seed),
+        block_length=choose_block_length(weighting.daily[:, :n]),
     )
-    n = len(changes)
     negligible = (tested.standard_errors[:n] <= NEGLIGIBLE) & (np.abs(tested.estimates[:n]) <= NEGLIGIBLE)
-    family = np.where(negligible, np.nan, tested.statistics[:n])
-    adjusted = grades.adjust(family, tested.draws[:, :n], np.where(negligible, np.nan, tested.p_values[:n]))
+    p_values = np.where(negligible, np.nan, tested.p_values[:n])
+    adjusted = grades.adjust(np.where(negligible, np.nan, tested.statistics[:n]), tested.draws[:, :n], p_values)
     effects = tuple(
-        _effect(campaign, change, change.primary, tested, index, {name: p[index] for name, p in adjusted.items()})
-        for index, change in enumerate(changes)
+        _effect(campaign, change, weights, tested, index, {name: float(p[index]) for name, p in adjusted.items()})
+        for index, (change, weights) in enumerate(zip(changes, weighting.primary, strict=True))
     )
-    any_step_down = bool(np.any(adjusted["romano_wolf"] <= parameters.alpha))
-    slices = _sub_periods(campaign, risk_weights, changes, series[SHARPE_RATIO][:, :n])
+    periods = _sub_periods(campaign, changes, weighting)
     return Evaluation(
         effects=effects,
-        other_effects=tuple(
-            None if index is None else _effect(campaign, change, change.other, tested, index, {})
-            for change, index in zip(changes, columns.other, strict=True)
-        ),
-        local_effects=tuple(
-            _refused(SHARPE_RATIO, change.local)
-            if index is None
-            else _effect(campaign, change, change.local, tested, index, {})
-            for change, index in zip(changes, columns.local, strict=True)
-        ),
-        risk_effects=_risk_effects(campaign, changes, series, effects),
-        stabilities=tuple(_stability(slices, index, effects[index]) for index in range(n)),
-        regimes=_regimes(campaign, risk_weights, changes, series[SHARPE_RATIO][:, :n], regimes),
-        grades=tuple(
-            grades.grade(
-                effect.estimate if effect.estimate is not None and not negligible[index] else float("nan"),
-                float(tested.p_values[index]),
-                {name: float(p[index]) for name, p in adjusted.items()},
-                any_step_down=any_step_down,
-                alpha=parameters.alpha,
-                smallest=parameters.switching_cost,
-            )
-            for index, effect in enumerate(effects)
-        ),
+        other_effects=_further(campaign, changes, weighting.other, weighting.other_columns, tested),
+        local_effects=_further(campaign, changes, weighting.local, weighting.local_columns, tested),
+        risk_effects=_risk_effects(campaign, changes, weighting.main, effects),
+        stabilities=tuple(_stability(periods, index, effects[index]) for index in range(n)),
+        regimes=_regimes(campaign, changes, weighting, regimes),
+        grades=_grades(tested.estimates[:n], p_values, adjusted, parameters),
         negligible=tuple(bool(value) for value in negligible),
         critical=grades.critical_value(tested.draws[:, :n][:, ~negligible], parameters.alpha),
-        years=tuple(_years(days, daily[:, index]) for index in range(n)),
+        years=tuple(_years(weighting.days, weighting.daily[:, index]) for index in range(n)),
     )
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class _Columns:
-    """Primary, other and local weights side by side, and where each change's are."""
+def _grades(
+    estimates: Floats, p_values: Floats, adjusted: Mapping[str, Floats], parameters: Parameters
+) -> tuple[str, ...]:
+    any_step_down = bool(np.any(adjusted["romano_wolf"] <= parameters.alpha))
+    return tuple(
+        grades.grade(
+            float(estimate),
+            float(p_values[index]),
+            {name: float(p[index]) for name, p in adjusted.items()},
+            any_step_down=any_step_down,
+            alpha=parameters.alpha,
+            smallest=parameters.switching_cost,
+        )
+        for index, estimate in enumerate(estimates)
+    )
 
-    weights: Floats
-    other: tuple[int | None, ...]
-    local: tuple[int | None, ...]
 
-    @classmethod
-    def of(cls, changes: Sequence[Change]) -> "_Columns":
-        columns = [change.weights for change in changes]
-        places: dict[str, list[int | None]] = {"other": [], "local": []}
-        for name, indices in places.items():
-            for change in changes:
-                weights: Weights | None = getattr(change, name)
-                if weights is None or weights.weights is None:
-                    indices.append(None)
-                else:
-                    indices.append(len(columns))
-                    columns.append(weights.weights)
-        return cls(weights=np.column_stack(columns), other=tuple(places["other"]), local=tuple(places["local"]))
+def _further(
+    campaign: Campaign,
+    changes: Sequence[Change],
+    weights: Sequence[Weights | None],
+    columns: Sequence[int | None],
+    tested: Contrasts,
+) -> tuple[Effect, ...]:
+    """Return effects outside the tested family: the other weighting, or the local contrast."""
+    return tuple(
+        _refused(SHARPE_RATIO, mine) if index is None else _effect(campaign, change, mine, tested, index, {})
+        for change, mine, index in zip(changes, weights, columns, strict=True)
+    )
 
 
 def _effect(
@@ -187,13 +175,11 @@ def _baseline(campaign: Campaign, change: Change, used: NDArray[np.bool_], metri
 
 
 def _risk_effects(
-    campaign: Campaign, changes: Sequence[Change], series: Mapping[str, Floats], effects: Sequence[Effect]
+    campaign: Campaign, changes: Sequence[Change], weights: Floats, effects: Sequence[Effect]
 ) -> tuple[tuple[Effect, ...], ...]:
-    weights = weight_matrix(changes)
-    by_metric = {
-        metric: _risk_metric(campaign, changes, weights, series[metric], metric, effects) for metric in RISK_METRICS
-    }
-    return tuple(tuple(by_metric[metric][index] for metric in RISK_METRICS) for index in range(len(changes)))
+    series = day_series(campaign.runs, dict.fromkeys(RISK_METRICS, weights))
+    by_metric = [_risk_metric(campaign, changes, weights, series[metric], metric, effects) for metric in RISK_METRICS]
+    return tuple(zip(*by_metric, strict=True))
 
 
 def _risk_metric(
@@ -245,7 +231,7 @@ def _raised(changes: Sequence[Change]) -> NDArray[np.bool_]:
 
 
 def _sub_periods(
-    campaign: Campaign, weights: Floats, changes: Sequence[Change], series: Floats
+    campaign: Campaign, changes: Sequence[Change], weighting: Weighting
 ) -> tuple[stability.Slices, tuple[str, ...]]:
     n_periods = campaign.parameters.sub_periods
     slices = stability.equal_periods(campaign.panel.dates, n_periods)
@@ -254,7 +240,8 @@ def _sub_periods(
     for index in range(n_periods):
         inside = days[slices == index]
         labels.append(f"{inside[0]} to {inside[-1]}" if len(inside) else "no days")
-    found = stability.slice_effects(campaign.runs, weights, _raised(changes), series, slices[None, :], n_periods)
+    series = weighting.series[:, : len(changes)]
+    found = stability.slice_effects(campaign.runs, weighting.main, _raised(changes), series, slices[None, :], n_periods)
     return found, tuple(labels)
 
 
@@ -290,9 +277,8 @@ def _stability(slices: tuple[stability.Slices, tuple[str, ...]], column: int, ef
 
 def _regimes(
     campaign: Campaign,
-    weights: Floats,
     changes: Sequence[Change],
-    series: Floats,
+    weighting: Weighting,
     regimes: Mapping[str, NDArray[np.str_]] | None,
 ) -> tuple[tuple[SliceEffect, ...], ...]:
     if not regimes:
@@ -306,7 +292,8 @@ def _regimes(
             for code, name in enumerate(names):
                 slices[row, np.asarray(labels) == name] = code
     group = np.array([markets.index(campaign.panel.markets[c]) for c in campaign.distinct.columns], dtype=np.int64)
-    found = stability.slice_effects(campaign.runs, weights, _raised(changes), series, slices, len(names), group)
+    series = weighting.series[:, : len(changes)]
+    found = stability.slice_effects(campaign.runs, weighting.main, _raised(changes), series, slices, len(names), group)
     return tuple(_slice_effects(found, names, index) for index in range(len(changes)))
 
 

@@ -80,7 +80,7 @@ def propose(
         judged.append(candidate if objection is None else suppress(candidate, objection))
         position += 1
     judged = best_per_knob(judged)
-    risky, notes = risk_candidates(campaign, judged)
+    risky, notes = risk_candidates(campaign, judged, limits)
     return _answer(campaign, [*judged, *risky, *_undeclared(campaign)], notes)
 
 
@@ -110,8 +110,8 @@ def _answer(
 def _n_days(campaign: Campaign) -> int:
     """Count the calendar days on which any usable run has a return."""
     seen = np.zeros(len(campaign.panel.dates), dtype=bool)
-    for _, rows in campaign.runs.chunks(np.ones(len(campaign.distinct), dtype=bool)):
-        seen |= ~np.isnan(rows).all(axis=0)
+    for chunk in campaign.runs.chunks(np.ones(len(campaign.distinct), dtype=bool)):
+        seen |= True if chunk.missing is None else ~chunk.missing.all(axis=0)
     return len(np.unique(campaign.panel.dates[seen].astype("datetime64[D]")))
 
 
@@ -147,7 +147,7 @@ def _candidate(campaign: Campaign, change: Change, evaluation: Evaluation, index
         grade=Grade(evaluation.grades[index]),
         effect=effect,
         risk_change=change.knob.risk_change(change.from_value, change.to_value),
-        other_effects=() if other is None else (other,),
+        other_effects=() if other.estimate is None else (other,),
         local_effect=evaluation.local_effects[index],
         risk_effects=evaluation.risk_effects[index],
         expected_uplift=claim.expected,

@@ -15,7 +15,9 @@ from meta_pipeline.evidence.factors import Role, combine
 from meta_pipeline.evidence.multiplicity import holm
 from meta_pipeline.proposals.campaign import Campaign
 from meta_pipeline.proposals.candidate import Candidate, Effect, Grade, Note, ProposalType
+from meta_pipeline.proposals.parameters import RiskLimits
 from meta_pipeline.proposals.rationale import show_level, write_rationale
+from meta_pipeline.proposals.screening import risk_objection
 
 REDUCES: Final = {"volatility": -1.0, "max_drawdown": 1.0, "expected_shortfall": 1.0}
 
@@ -61,7 +63,9 @@ def triggers(campaign: Campaign) -> Triggers:
     )
 
 
-def risk_candidates(campaign: Campaign, candidates: Sequence[Candidate]) -> tuple[list[Candidate], list[Note]]:
+def risk_candidates(
+    campaign: Campaign, candidates: Sequence[Candidate], limits: RiskLimits
+) -> tuple[list[Candidate], list[Note]]:
     """Return at most one proposal of each risk type, and notes where none is possible.
 
     Parameters
@@ -70,7 +74,11 @@ def risk_candidates(campaign: Campaign, candidates: Sequence[Candidate]) -> tupl
         The campaign.
     candidates
         The candidates of parameter changes, screened.
+    limits
+        Limits on risk; what lowers one risk may raise another.
     """
+    allowed = [candidate for candidate in candidates if risk_objection(candidate, limits) is None]
+    taken = {candidate.knob for candidate in candidates if candidate.is_proposal}
     found = triggers(campaign)
     parameters = campaign.parameters
     proposals: list[Candidate] = []
@@ -81,27 +89,27 @@ def risk_candidates(campaign: Campaign, candidates: Sequence[Candidate]) -> tupl
             f"{found.n_volatile} of {found.n_configurations} configurations have a volatility above "
             f"{parameters.high_volatility:g} and {found.n_deep} a drawdown below {parameters.deep_drawdown:g}"
         )
-        _one(campaign, candidates, ProposalType.RISK_CONSTRAINT, metric, why, proposals, notes)
+        _one(campaign, allowed, taken, ProposalType.RISK_CONSTRAINT, metric, why, proposals, notes)
     if found.n_underperforming > parameters.underperformer_share * found.n_configurations:
         why = (
             f"{found.n_underperforming} of {found.n_configurations} configurations have a Sharpe ratio below "
             f"{parameters.underperformer_sharpe:g}"
         )
-        _one(campaign, candidates, ProposalType.RISK_REDUCTION, "expected_shortfall", why, proposals, notes)
+        _one(campaign, allowed, taken, ProposalType.RISK_REDUCTION, "expected_shortfall", why, proposals, notes)
     return proposals, notes
 
 
 def _one(
     campaign: Campaign,
     candidates: Sequence[Candidate],
+    taken: set[str],
     kind: ProposalType,
     metric: str,
     why: str,
     proposals: list[Candidate],
     notes: list[Note],
 ) -> None:
-    taken = {c.knob for c in candidates if c.is_proposal} | {c.knob for c in proposals}
-    best = _best(campaign, candidates, metric, taken)
+    best = _best(campaign, candidates, metric, taken | {c.knob for c in proposals})
     if best is None:
         sentence = (
             f"{why}; but no declared knob of known risk direction has a value, free to be proposed, that is shown "
