@@ -4,15 +4,26 @@ Nothing below `orchestration`, `api` and `cli` reads the environment.
 """
 
 from pathlib import Path
+from typing import Any, Literal
 
-from pydantic import Field, SecretStr
+from pydantic import AliasChoices, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
-class Settings(BaseSettings):
-    """Everything that can be set from outside. Each field is the variable META_PIPELINE_<FIELD>."""
+def _also(name: str) -> AliasChoices:
+    """Read META_PIPELINE_<NAME>, or else the name that the predecessor gave the variable."""
+    return AliasChoices(f"META_PIPELINE_{name}", name)
 
-    model_config = SettingsConfigDict(env_prefix="META_PIPELINE_", env_file=".env", extra="ignore", frozen=True)
+
+class Settings(BaseSettings):
+    """Everything that can be set from outside. Each field is the variable META_PIPELINE_<FIELD>.
+
+    MSC_ENABLED, MSC_EVALUATION_INTERVAL_MINUTES, REDIS_URL and CURRENT_PROFILE are also read without the prefix.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix="META_PIPELINE_", env_file=".env", extra="ignore", frozen=True, populate_by_name=True
+    )
 
     database_url: SecretStr | None = Field(
         default=None, description="URL of a PostgreSQL 14+ server; unset means the embedded one."
@@ -55,3 +66,42 @@ class Settings(BaseSettings):
     trading_costs_pct: str = Field(
         default="", description="The same by symbol, where it differs: BTCUSDT=0.1,ETHUSDT=0.2"
     )
+    msc_enabled: bool = Field(
+        default=True, validation_alias=_also("MSC_ENABLED"), description="Whether the policy is evaluated by schedule."
+    )
+    msc_evaluation_interval_minutes: int = Field(
+        default=30,
+        ge=1,
+        le=720,
+        validation_alias=_also("MSC_EVALUATION_INTERVAL_MINUTES"),
+        description="Minutes between scheduled evaluations of the policy; its document lives twice as long.",
+    )
+    redis_url: SecretStr | None = Field(
+        default=None, validation_alias=_also("REDIS_URL"), description="Redis that policies are published to as well."
+    )
+    current_profile: Literal["SAFE", "AGGRESSIVE"] | None = Field(
+        default=None,
+        validation_alias=_also("CURRENT_PROFILE"),
+        description="SAFE holds the risk mode to NORMAL; AGGRESSIVE, or unset, does not.",
+    )
+    policy_profile: Literal["default", "classic"] = Field(
+        default="default", description="Whose rules decide: ours, or the predecessor's documented table."
+    )
+    policy_max_strategies: int = Field(default=8, ge=0, description="Most strategies a policy may allow, in any mode.")
+    policy_max_age_hours: float = Field(
+        default=96, gt=0, description="Age of fills and prices beyond which the policy is DEFENSIVE."
+    )
+    policy_signing: Literal["ed25519", "hmac-sha256", "unsigned"] = Field(
+        default="ed25519", description="How policy documents are signed. Executors must accept unsigned ones knowingly."
+    )
+    policy_keys: Path | None = Field(
+        default=None, description="Folder of the signing keys; unset: policy-keys in home."
+    )
+    policy_folder: Path | None = Field(
+        default=None, description="Folder that policies are also written to as files; unset: policy in home."
+    )
+
+    @field_validator("redis_url", "current_profile", mode="before")
+    @classmethod
+    def _empty_is_unset(cls, value: Any) -> Any:
+        return None if value == "" else value

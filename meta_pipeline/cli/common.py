@@ -44,10 +44,15 @@ def settings() -> "Settings":
         return Settings()
     except ValidationError as error:
         problems = "; ".join(
-            f"META_PIPELINE_{'_'.join(str(part) for part in item['loc']).upper()}: {item['msg']}"
+            f"{_variable('_'.join(str(part) for part in item['loc']))}: {item['msg']}"
             for item in error.errors(include_input=False, include_url=False)
         )
         raise InputError(f"the settings cannot be used: {problems}") from None
+
+
+def _variable(name: str) -> str:
+    # Those of the predecessor are named as they were found; of all others the prefix is left out.
+    return name if name.isupper() else f"META_PIPELINE_{name.upper()}"
 
 
 @contextmanager
