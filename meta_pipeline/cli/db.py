@@ -21,7 +21,11 @@ if TYPE_CHECKING:
     from meta_pipeline.store.database import Database
     from meta_pipeline.store.integrity import Finding
 
-app = typer.Typer(no_args_is_help=True, help="The database: status, migrate, check, stop, backup, restore.")
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    help="The database: status, migrate, check, stop, backup, restore.",
+)
 
 _OK, _FAILED = "[green]ok[/]", "[red]FAILED[/]"
 

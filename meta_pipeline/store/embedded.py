@@ -25,7 +25,7 @@ from typing import Final
 
 from meta_pipeline.errors import Conflict, DatabaseUnavailable
 from meta_pipeline.store.file_lock import FileLock
-from meta_pipeline.store.postmaster import START_SECONDS, SUPERUSER, Postmaster
+from meta_pipeline.store.postmaster import START_SECONDS, SUPERUSER, Postmaster, of_another_user
 from meta_pipeline.store.url import Address
 
 DATABASE: Final = "meta_pipeline"
@@ -190,7 +190,10 @@ def keep(data: Path) -> None:
 
 
 def _join(postmaster: Postmaster) -> _Hold:
-    postmaster.data.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        postmaster.data.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise of_another_user(postmaster.data.parent, error) from None
     with _starting_or_stopping(postmaster):
         lock = FileLock(_users_file(postmaster))
         lock.acquire(shared=True)
@@ -230,10 +233,7 @@ def _starting_or_stopping(postmaster: Postmaster, *, create: bool = True) -> con
             f"another process has been starting or stopping the database for long: {error}"
         ) from None
     except PermissionError as error:
-        raise DatabaseUnavailable(
-            f"{postmaster.data.parent} belongs to another user ({error.strerror}: {error.filename}); run as that user, "
-            "or set META_PIPELINE_HOME to a folder of your own"
-        ) from None
+        raise of_another_user(postmaster.data.parent, error) from None
     return contextlib.closing(lock)
 
 

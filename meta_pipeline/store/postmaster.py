@@ -79,7 +79,10 @@ class Postmaster:
     @property
     def is_initialised(self) -> bool:
         """Whether the data folder has been made."""
-        return (self.data / "PG_VERSION").exists()
+        try:
+            return (self.data / "PG_VERSION").exists()
+        except PermissionError as error:
+            raise of_another_user(self.data.parent, error) from None
 
     def answers(self) -> bool:
         """Say whether the server accepts connections."""
@@ -273,6 +276,14 @@ class Postmaster:
         return DatabaseUnavailable(
             f"the embedded PostgreSQL over {self.data} did not start; the end of {self.log}:\n{self._last_lines()}"
         )
+
+
+def of_another_user(folder: Path, error: OSError) -> DatabaseUnavailable:
+    """Return the error for a home folder that this user may not use."""
+    return DatabaseUnavailable(
+        f"{folder} cannot be used ({error.strerror}: {error.filename}); run as the user it belongs to, or set "
+        "META_PIPELINE_HOME to a folder of your own"
+    )
 
 
 def _recorded_process(file: Path) -> int | None:

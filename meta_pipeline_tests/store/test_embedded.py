@@ -312,6 +312,52 @@ def test_a_folder_that_holds_something_else_is_refused_and_kept(fresh_home: Path
     assert (fresh_home / "postgres" / "thesis.txt").read_text() == "years of work"
 
 
+def test_a_home_that_cannot_be_made_is_refused_with_the_way_out(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(
+        DatabaseUnavailable, match=r"Not a directory.*or set META_PIPELINE_HOME to a folder of your own"
+    ):
+        use_server(tmp_path / "file" / "home")
+
+
+def test_a_home_of_another_user_is_refused_with_the_way_out(home: Path) -> None:
+    """As root, another user looks at root's; as anybody else, the folder is closed to its owner, too."""
+    script = f"""
+from pathlib import Path
+from meta_pipeline.errors import DatabaseUnavailable
+from meta_pipeline.store.embedded import postmaster_of, use_server
+home = Path({str(home)!r})
+for deed in (lambda: postmaster_of(home).is_initialised, lambda: use_server(home)):
+    try:
+        deed()
+    except DatabaseUnavailable as refusal:
+        assert "Permission denied" in str(refusal) and "set META_PIPELINE_HOME" in str(refusal)
+    else:
+        raise AssertionError("was let in")
+"""
+    closed = home / "postgres"
+    mode = stat.S_IMODE(closed.stat().st_mode)
+    try:
+        if os.geteuid() != 0:
+            closed.chmod(0)
+            (home / "postgres.lock").chmod(0)
+            subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
+        elif os.fork() == 0:  # not a new interpreter, which the other user might not be allowed to run
+            os.setgroups([])
+            os.setgid(65534)
+            os.setuid(65534)
+            try:
+                exec(script, {})
+            except BaseException:
+                os._exit(1)
+            os._exit(0)
+        else:
+            assert os.wait()[1] == 0
+    finally:
+        closed.chmod(mode)
+        (home / "postgres.lock").chmod(0o600)
+
+
 def test_data_of_another_major_version_are_refused_with_the_way_out(fresh_home: Path) -> None:
     (fresh_home / "postgres").mkdir(parents=True)
     (fresh_home / "postgres" / "PG_VERSION").write_text("13\n")
