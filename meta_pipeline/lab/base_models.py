@@ -16,6 +16,7 @@ from meta_pipeline.errors import InputError
 from meta_pipeline.lab.indicators import Indicators
 from meta_pipeline.lab.prices import WARM_UP, Prices
 from meta_pipeline.meta_model.actions import ABSENT_VOTE, BUY, HOLD, SELL
+from meta_pipeline.meta_model.fitting import one_thread
 
 Floats = NDArray[np.float64]
 
@@ -90,10 +91,11 @@ def base_votes(prices: Prices, *, horizon: int, seed: int) -> BaseVotes:
         newest = start - 1 - horizon
         train = np.arange(max(newest - TRAINING_DAYS, WARM_UP), newest + 1)
         ahead = np.arange(start, min(start + RETRAIN_DAYS, int(days[-1]) + 1))
-        for column, make in enumerate(learners):
-            fitted = make().fit(features[train], target[train])
-            rows = ahead - first
-            actions[rows, column], confidences[rows, column] = _vote(fitted, features[ahead])
+        rows = ahead - first
+        with one_thread():
+            for column, make in enumerate(learners):
+                fitted = make().fit(features[train], target[train])
+                actions[rows, column], confidences[rows, column] = _vote(fitted, features[ahead])
     actions[:, -1], confidences[:, -1] = _momentum(indicators, days)
     trend: Floats = np.tanh(_scaled_return(indicators, 60)[days] / 2.0)
     return BaseVotes(
@@ -177,8 +179,8 @@ def _learners(seed: int) -> tuple[Callable[[], Any], ...]:
         ) from error
     return (
         lambda: GradientBoostingClassifier(
-            n_estimators=25, max_depth=2, learning_rate=0.1, subsample=0.7, random_state=seed
+            n_estimators=15, max_depth=2, learning_rate=0.15, subsample=0.7, random_state=seed
         ),
-        lambda: RandomForestClassifier(n_estimators=40, max_depth=4, min_samples_leaf=20, random_state=seed),
+        lambda: RandomForestClassifier(n_estimators=30, max_depth=4, min_samples_leaf=20, random_state=seed),
         lambda: make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=500, random_state=seed)),
     )

@@ -4,6 +4,8 @@ The only module that needs scikit-learn (the extra `model`), imported when somet
 """
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -120,6 +122,25 @@ def fold(calibrated: "CalibratedClassifierCV") -> tuple[NDArray[np.float64], NDA
     per_unit = regression.coef_ / scaler.scale_
     intercepts = regression.intercept_ - per_unit @ scaler.mean_
     return -slope[:, None] * per_unit, -slope * intercepts - offset
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let linear algebra use one thread: on small matrices more only wait for each other, at four times the cost.
+
+    Raises
+    ------
+    InputError
+        If scikit-learn, which brings the switch, is not installed.
+    """
+    try:
+        from threadpoolctl import threadpool_limits
+    except ImportError as error:
+        raise InputError(
+            "training needs scikit-learn, which is not installed; install it with: pip install 'meta-pipeline[model]'"
+        ) from error
+    with threadpool_limits(limits=1):
+        yield
 
 
 def _check_window(labels: NDArray[np.int8], train: Rows, later: Rows, number: int) -> None:

@@ -4,8 +4,6 @@ The latest fifth of the decisions is set aside first. On the rest: out-of-fold p
 fill the regime table, and the final model is fitted. Only then is the model asked about the days set aside.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,6 +13,7 @@ from meta_pipeline.errors import InputError
 from meta_pipeline.meta_model.actions import HOLD
 from meta_pipeline.meta_model.artifact import address, argmax_shares, write_artifact
 from meta_pipeline.meta_model.batch import BatchDecisions, argmax_of, decide_from
+from meta_pipeline.meta_model.fitting import one_thread
 from meta_pipeline.meta_model.held_back import Split, decide_rows, evidence_of, held_back_report, report_of, set_aside
 from meta_pipeline.meta_model.instants import microseconds_of
 from meta_pipeline.meta_model.labels import LabelRule
@@ -108,7 +107,7 @@ def train(
     kind = _data_kind(predictions, declared_kind)
     split = set_aside(table, counts, settings)
     features = table.votes.features(regime=settings.decision.enable_regime_features)
-    with _one_thread():
+    with one_thread():
         unseen = out_of_fold(table, features, split.development, embargo=split.embargo, settings=settings)
         fitted = fit_rows(table, features, split.development, embargo=split.embargo, settings=settings)
     control = _risk_control(table, unseen, settings)
@@ -164,19 +163,6 @@ def _data_kind(predictions: PredictionLog, declared: str | None) -> str:
     if SYNTHETIC in {predictions.data_kind, declared}:
         return SYNTHETIC
     return declared or predictions.data_kind
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    # The matrices are small: more threads would only wait for each other, at four times the processor time.
-    try:
-        from threadpoolctl import threadpool_limits
-    except ImportError as error:
-        raise InputError(
-            "training needs scikit-learn, which is not installed; install it with: pip install 'meta-pipeline[model]'"
-        ) from error
-    with threadpool_limits(limits=1):
-        yield
 
 
 def _risk_control(table: TrainingTable, unseen: OutOfFold, settings: TrainingSettings) -> RiskControl:
