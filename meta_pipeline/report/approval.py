@@ -181,7 +181,7 @@ def _effect_rows(draft: ProposalDraft, candidate: Candidate | None, out_of_sampl
         ("Effect", _effect_value(candidate.effect)),
         ("Adjusted p-values", _adjusted(candidate.effect)),
         ("Evidence grade", str(candidate.grade)),
-        *((f"By {METHOD_NAMES.get(one.method, one.method)}", effect_text(one)) for one in candidate.other_effects),
+        *((_contrast_name(one), estimate_text(one)) for one in candidate.other_effects),
         ("At the live configuration", _local(candidate)),
         *claim,
         ("Days and runs", f"{candidate.n_days:,} days, {candidate.n_runs:,} runs ({candidate.n_distinct:,} distinct)"),
@@ -201,8 +201,14 @@ def _effect_value(effect: Effect) -> str | None:
     return f"{name}{written}{level}, by {method} ({effect.n_pairs:,} pairs, {effect.n_days:,} days)"
 
 
+def _contrast_name(effect: Effect) -> str:
+    name, method = METRIC_NAMES.get(effect.metric, effect.metric), METHOD_NAMES.get(effect.method, effect.method)
+    return f"{name[:1].upper()}{name[1:]}, by {method}"
+
+
 def _adjusted(effect: Effect) -> str | None:
-    values = [f"{name.replace('_', ' ')} {p:.3f}" for name, p in sorted(effect.adjusted_p_values.items())]
+    shown = {name: "< 0.001" if p < 0.001 else f"{p:.3f}" for name, p in effect.adjusted_p_values.items()}
+    values = [f"{name.replace('_', ' ')} {p}" for name, p in sorted(shown.items())]
     return ", ".join(values) or None
 
 
@@ -263,7 +269,7 @@ def _worst(slices: Sequence[SliceEffect], otherwise: str) -> str:
         return f"{MISSING}: {otherwise}"
     estimate, worst = min(known, key=lambda pair: (pair[0], pair[1].label))
     error = "" if worst.standard_error is None else f" (standard error {worst.standard_error:.2f})"
-    return f"{worst.label}: {estimate:+.2f}{error}, {worst.n_days:,} days"
+    return f"{worst.label}: {estimate:+z.2f}{error}, {worst.n_days:,} days"
 
 
 def _track_record(draft: ProposalDraft, record: TrackRecord | None) -> str:
@@ -311,7 +317,7 @@ def _who(record: ProposalRecord, approval_hours: float | None) -> Rows:
 
 
 def _signed(value: float | None) -> str | None:
-    return None if value is None else f"{value:+.2f}"
+    return None if value is None else f"{value:+z.2f}"
 
 
 def _plain(value: float | None) -> str | None:

@@ -70,7 +70,7 @@ def data_health_table(report: DiagnosticsReport) -> Table:
     ]
     rows += [{"what": f"quarantined: {code}", "count": n, "note": ""} for code, n in health.reasons.items()]
     rows.append({"what": "distinct", "count": report.n_distinct, "note": "what this report rests on"})
-    rows += [{"what": f"note: {note.code}", "count": note.count, "note": note.sentence} for note in report.notes]
+    rows += [{"what": f"note: {note.code}", "count": note.count or "", "note": note.sentence} for note in report.notes]
     return Table(
         title="Data health",
         columns=(
@@ -221,11 +221,14 @@ def _change(effect: KnobEffect) -> str:
 def regimes_table(report: DiagnosticsReport) -> Table:
     """Show the effect of each change on the Sharpe ratio in each regime: knob by regime."""
     labels = sorted({regime.label for effect in report.effects for regime in effect.regimes})
-    rows = []
+    rows: dict[tuple[str, str], dict[str, Cell]] = {}
     for effect in report.effects:
         if effect.regimes:
-            cells: dict[str, Cell] = {f"regime {one.label}": one.estimate for one in effect.regimes}
-            rows.append({f"regime {label}": None for label in labels} | cells | _named(effect))
+            change = _change(effect)
+            # The same change may be looked at for its risk too; its effect on the Sharpe ratio is the same one.
+            cells: dict[str, Cell] = dict.fromkeys((f"regime {label}" for label in labels), None)
+            cells |= {f"regime {one.label}": one.estimate for one in effect.regimes}
+            rows[effect.knob, change] = {**cells, "knob": effect.knob, "change": change}
     return Table(
         title="Effect by regime, on the Sharpe ratio",
         columns=(
@@ -233,13 +236,9 @@ def regimes_table(report: DiagnosticsReport) -> Table:
             Column(key="change", header="From → to"),
             *(Column(key=f"regime {label}", header=label, kind=Kind.SIGNED) for label in labels),
         ),
-        rows=tuple(rows),
+        rows=tuple(rows.values()),
         empty="No regime labels.",
     )
-
-
-def _named(effect: KnobEffect) -> dict[str, Cell]:
-    return {"knob": effect.knob, "change": _change(effect)}
 
 
 def periods_table(report: DiagnosticsReport) -> Table:
@@ -316,4 +315,4 @@ def _best(configuration: Configuration | None) -> str | None:
 
 
 def _number(value: float | None, *, digits: int = 2) -> str | None:
-    return None if value is None else f"{value:.{digits}f}"
+    return None if value is None else f"{value:z.{digits}f}"

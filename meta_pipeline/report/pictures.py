@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meta_pipeline.backtests.aggregates import Aggregate
-from meta_pipeline.proposals.candidate import Candidate
+from meta_pipeline.proposals.candidate import Candidate, Effect
 from meta_pipeline.report.tables import change_text
 from meta_pipeline.report.text import visible
 
@@ -60,37 +60,48 @@ class Bar:
 
 
 def candidates_picture(candidates: Sequence[Candidate]) -> bytes:
-    """Draw the effect on the Sharpe ratio of each candidate, with its interval; proposals are filled.
+    """Draw the effect on the Sharpe ratio of each change, with its interval; what is proposed is filled.
 
     Parameters
     ----------
     candidates
-        In the order drawn, from the top. Those whose effect is not on the Sharpe ratio, or has no
-        estimate, are left out; of more than `MAX_ROWS` the first are drawn, and a note says so.
+        In the order drawn, from the top. A change that is looked at for its risk too is drawn once. Those without an
+        estimate are left out; of more than `MAX_ROWS` the first are drawn, and the title says so.
 
     Returns
     -------
     bytes
         A PNG of at most `MAX_BYTES`.
     """
-    bars = [
-        Bar(
-            label=f"{_shortened(candidate.knob)}  {_shortened(change_text(candidate.from_value, candidate.to_value))}",
-            value=candidate.effect.estimate,
-            lower=candidate.effect.lower,
-            upper=candidate.effect.upper,
+    bars: dict[str, Bar] = {}
+    for candidate in candidates:
+        effect = _sharpe_effect(candidate)
+        change = change_text(candidate.from_value, candidate.to_value)
+        name = f"{candidate.knob} {change}"
+        if effect is None or effect.estimate is None:
+            continue
+        if name in bars and (bars[name].marked or not candidate.is_proposal):
+            continue
+        bars[name] = Bar(
+            label=f"{_shortened(candidate.knob)}  {_shortened(change)}",
+            value=effect.estimate,
+            lower=effect.lower,
+            upper=effect.upper,
             marked=candidate.is_proposal,
         )
-        for candidate in candidates
-        if candidate.effect.metric == "sharpe_ratio" and candidate.effect.estimate is not None
-    ]
     return intervals_picture(
-        bars,
+        list(bars.values()),
         title="Effect of each change",
         axis="change of the annualised Sharpe ratio",
         marked="proposed",
         unmarked="not proposed",
     )
+
+
+def _sharpe_effect(candidate: Candidate) -> Effect | None:
+    """Return the effect on the Sharpe ratio, which for a proposal about risk is not the main one."""
+    effects = (candidate.effect, *candidate.other_effects)
+    return next((effect for effect in effects if effect.metric == "sharpe_ratio"), None)
 
 
 def aggregates_picture(aggregates: Sequence[Aggregate], *, title: str = "Sharpe ratio by market") -> bytes:

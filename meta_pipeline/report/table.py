@@ -35,11 +35,11 @@ class Kind(StrEnum):
 
 _FORMATS: Final[Mapping[Kind, Callable[[float], str]]] = {
     Kind.COUNT: lambda value: f"{value:,.0f}",
-    Kind.NUMBER: lambda value: f"{value:.2f}",
-    Kind.SIGNED: lambda value: f"{value:+.2f}",
-    Kind.PERCENT: lambda value: f"{100 * value:.1f} %",
-    Kind.SIGNED_PERCENT: lambda value: f"{100 * value:+.1f} %",
-    Kind.PROBABILITY: lambda value: f"{value:.2f}",
+    Kind.NUMBER: lambda value: f"{value:z.2f}",
+    Kind.SIGNED: lambda value: f"{value:+z.2f}",
+    Kind.PERCENT: lambda value: f"{100 * value:z.1f} %",
+    Kind.SIGNED_PERCENT: lambda value: f"{100 * value:+z.1f} %",
+    Kind.PROBABILITY: lambda value: f"{value:z.2f}",
 }
 
 
@@ -156,4 +156,4 @@ def day(moment: datetime | date | None) -> str | None:
 
 def interval(lower: float | None, upper: float | None) -> str | None:
     """Write an interval as "[-0.05, +0.31]"; None if either end is not known."""
-    return None if lower is None or upper is None else f"[{lower:+.2f}, {upper:+.2f}]"
+    return None if lower is None or upper is None else f"[{lower:+z.2f}, {upper:+z.2f}]"

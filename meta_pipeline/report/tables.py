@@ -85,15 +85,15 @@ def estimate_text(effect: Effect) -> str | None:
 def metric_text(metric: str, value: float) -> str:
     """Write a difference of a metric, signed, in the metric's unit."""
     if metric not in PERCENT_METRICS:
-        return f"{value:+.2f}"
+        return f"{value:+z.2f}"
     # A day's expected shortfall is a small number.
-    return f"{100 * value:+.2f} %" if metric == "expected_shortfall" else f"{100 * value:+.1f} %"
+    return f"{100 * value:+z.2f} %" if metric == "expected_shortfall" else f"{100 * value:+z.1f} %"
 
 
 _CANDIDATE_COLUMNS: Final = (
     Column(key="knob", header="Knob"),
     Column(key="change", header="From → to"),
-    Column(key="effect", header="Effect on Sharpe ratio"),
+    Column(key="effect", header="Effect (Sharpe ratio, unless named)"),
     Column(key="grade", header="Grade"),
     Column(key="expected_uplift", header="Expected uplift", kind=Kind.SIGNED),
     Column(key="probability", header="P(better)", kind=Kind.PROBABILITY),

@@ -88,6 +88,8 @@ def test_effects_by_regime_have_a_column_per_regime() -> None:
     shown = diagnostics.regimes_table(REPORT)
     assert [column.header for column in shown.columns] == ["Knob", "From → to", "calm"]
     assert shown.cells() == [["lookback", "20 → 50", "+0.20"]]
+    twice = replace(REPORT, effects=(REPORT.effects[0], replace(REPORT.effects[0], metric="volatility")))
+    assert diagnostics.regimes_table(twice).cells() == shown.cells()
 
 
 def test_overfitting_says_what_luck_alone_would_give() -> None:

@@ -3,6 +3,7 @@ import io
 import subprocess
 import sys
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from meta_pipeline.backtests.aggregates import Aggregate, Dimension
 from meta_pipeline.proposals.candidate import Rule
 from meta_pipeline.report import pictures
 from meta_pipeline.report.pictures import Bar
-from meta_pipeline_tests.report.builders import candidate
+from meta_pipeline_tests.report.builders import candidate, effect
 from meta_pipeline_tests.report.test_text import HOSTILE, any_text
 
 DAYS = np.datetime64("2000-01-03", "s") + np.arange(6000) * np.timedelta64(1, "D")
@@ -100,6 +101,13 @@ def test_proposed_and_not_proposed_differ_by_colour_and_by_shape() -> None:
     assert not has_colour(stopped, pictures.BLUE)
     filled, hollow = ((pixels(png)[:, 450:, :].min(axis=2) < 130).sum() for png in (proposed, stopped))
     assert filled > hollow
+
+
+def test_a_change_that_is_proposed_for_its_risk_is_drawn_once_and_filled() -> None:
+    stopped = candidate(suppressed_by=Rule.NOT_BETTER)
+    risk = replace(candidate(), effect=effect(-0.1, 0.02, "volatility"), other_effects=(effect(),))
+    for order in ([stopped, risk], [risk, stopped]):
+        assert pictures.candidates_picture(order) == pictures.candidates_picture([candidate()])
 
 
 def test_a_candidate_without_an_estimate_is_left_out_of_the_picture() -> None:

@@ -72,6 +72,8 @@ def test_rich_markup_in_a_name_is_shown_and_not_obeyed() -> None:
         (Kind.COUNT, 12345, "12,345"),
         (Kind.NUMBER, 1.2345, "1.23"),
         (Kind.SIGNED, 0.5, "+0.50"),
+        (Kind.SIGNED, -0.001, "+0.00"),
+        (Kind.NUMBER, -0.001, "0.00"),
         (Kind.PERCENT, -0.2, "-20.0 %"),
         (Kind.SIGNED_PERCENT, 0.031, "+3.1 %"),
         (Kind.PROBABILITY, 0.714, "0.71"),

@@ -12,7 +12,7 @@ def test_a_proposal_is_a_row_with_knob_change_effect_grade_uplift_probability_an
     assert [column.header for column in shown.columns] == [
         "Knob",
         "From → to",
-        "Effect on Sharpe ratio",
+        "Effect (Sharpe ratio, unless named)",
         "Grade",
         "Expected uplift",
         "P(better)",
