@@ -25,8 +25,16 @@ def first_defect(defects: Iterable[Defect]) -> Defect | None:
 
 def shown(value: object) -> str:
     """Write any value so that it can be stored: escaped, cut, and the same in every process."""
-    text = _ADDRESS.sub("", ascii(value))
+    text = written(value)
     return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}... ({len(text)} characters)"
+
+
+def written(value: object) -> str:
+    """Write any value in full, in ASCII, the same in every process."""
+    try:
+        return _ADDRESS.sub("", ascii(value))
+    except (ValueError, RecursionError) as error:  # an integer of thousands of digits, or lists in lists in lists
+        return f"<{type(value).__name__}: {error}>"
 
 
 def storable(text: str) -> bool:
@@ -35,3 +43,8 @@ def storable(text: str) -> bool:
         return b"\x00" not in text.encode("utf-8")
     except UnicodeEncodeError:
         return False
+
+
+def printable(text: str) -> str:
+    """Return the text, escaped if it could not be stored as it is."""
+    return text if storable(text) else ascii(text)[1:-1]

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meta_pipeline.backtests import reading
-from meta_pipeline.backtests.defect import Defect, first_defect
+from meta_pipeline.backtests.defect import Defect, first_defect, printable
 from meta_pipeline.backtests.inspected import Calendar, InspectedBatch, InspectedRun, Series
 from meta_pipeline.backtests.periods import DECLARED_TOLERANCE, PeriodsPerYear, infer_periods_per_year
 from meta_pipeline.backtests.reasons import ReasonCode
@@ -129,7 +129,7 @@ def _draft(run: BacktestRun, calendars: Calendars) -> _Draft:
     window = reading.read_window(run, None if series is None else series.calendar.timestamps, defects)
     if inferred is not None:
         defects.extend(_period_defects(declared, inferred))
-    if run.returns is None or len(run.returns) == 0:
+    if run.returns is None or np.size(run.returns) == 0:
         defects.extend(stand_alone_defects(reported))
     return _Draft(
         run=run,
@@ -283,7 +283,7 @@ def _judged(draft: _Draft) -> InspectedRun:
         computed_json=canonical_json(draft.computed) if draft.computed else None,
         state=state,
         reason_code=None if defect is None else defect.code,
-        reason=None if defect is None else defect.sentence,
+        reason=None if defect is None else printable(defect.sentence),
         content_digest=digest,
         source=draft.texts["source"],
         series=draft.series,
@@ -309,5 +309,5 @@ def _content(draft: _Draft) -> dict[str, JsonValue]:
         "metrics": draft.reported.values,
         "metrics_missing": dict(draft.reported.missing),
         "trades": [[reading.as_content(getattr(t, name)) for name in _TRADE_FIELDS] for t in run.trades],
-        "defects": list(run.defects),
+        "defects": [reading.as_content(sentence) for sentence in run.defects],
     }

@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from meta_pipeline.backtests.defect import Defect, shown, storable
+from meta_pipeline.backtests.defect import Defect, printable, shown, storable, written
 from meta_pipeline.backtests.reasons import ReasonCode
 from meta_pipeline.backtests.run import BacktestRun, Trade
 from meta_pipeline.canonical import JsonValue, canonical_json
@@ -32,6 +32,7 @@ ADDRESS_LIMIT: Final = 64
 TICKER_LIMIT: Final = 50
 DIRECTIONS: Final = frozenset({"BUY", "SELL", "LONG", "SHORT"})
 _LARGEST_INTEGER: Final = 2**31 - 1
+_LONGEST_INTEGER: Final = 4096  # in bits; Python refuses to write much longer ones in decimal
 
 SERIES_DEFECTS: Final = frozenset(
     {
@@ -76,7 +77,7 @@ def check_address(run: BacktestRun) -> None:
 
 def read_texts(run: BacktestRun, defects: list[Defect]) -> dict[str, str]:
     """Return run_id, labels and source; a text that cannot be stored is cut and marked with its digest."""
-    texts = {"source": run.source if storable(run.source) else shown(run.source)}
+    texts = {"source": printable(str(run.source))}
     for name, limit in TEXT_LIMITS.items():
         value = getattr(run, name)
         if isinstance(value, str) and len(value) <= limit and storable(value) and (value or name != "run_id"):
@@ -141,18 +142,17 @@ def _without_numpy(value: Any) -> Any:
 
 def as_content(value: Any) -> JsonValue:
     """Return a JSON value that differs where two values differ, for the digest of a run's content."""
-    if value is None or isinstance(value, bool | int) or (isinstance(value, float) and math.isfinite(value)):
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value if value.bit_length() <= _LONGEST_INTEGER else hex(value)
+    if value is None or isinstance(value, bool) or (isinstance(value, float) and math.isfinite(value)):
         return value
     if isinstance(value, str):
         return value if storable(value) else ascii(value)
     if isinstance(value, date):
         return value.isoformat()
-    if isinstance(value, np.ndarray):
+    if isinstance(value, np.ndarray) and not value.dtype.hasobject:
         return hashlib.sha256(f"{value.dtype}{value.shape}".encode() + value.tobytes()).hexdigest()
-    try:
-        return ascii(value)
-    except RecursionError:
-        return f"<{type(value).__name__}, nested too deeply>"
+    return written(value)
 
 
 def read_trades(trades: Sequence[Trade], defects: list[Defect]) -> tuple[Trade, ...]:

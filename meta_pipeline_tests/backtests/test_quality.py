@@ -54,6 +54,7 @@ DEFECTS: list[tuple[ReasonCode, dict[str, Any], str]] = [
     (ReasonCode.MALFORMED_CONFIG, {"config": {"name": "a\x00"}}, "NUL"),
     (ReasonCode.MALFORMED_CONFIG, {"config": {"when": date(2020, 1, 1)}}, "$.when is a date"),
     (ReasonCode.MALFORMED_CONFIG, {"config": {1: 2}}, "has the key 1"),
+    (ReasonCode.MALFORMED_CONFIG, {"config": {"big": 10**5000}}, "4300 digits"),
     (ReasonCode.MALFORMED_CONFIG, {"config": {"deep": DEEP}}, "nested too deeply"),
     (
         ReasonCode.MALFORMED_TRADE,
@@ -94,7 +95,12 @@ DEFECTS: list[tuple[ReasonCode, dict[str, Any], str]] = [
     (ReasonCode.MALFORMED_METRIC, {"metrics": {"max_drawdown": "deep"}}, "max_drawdown is reported as 'deep'"),
     (ReasonCode.MALFORMED_METRIC, {"metrics": {"annualised_sharpe": True}}, "True"),
     (ReasonCode.MALFORMED_METRIC, {"metrics": [1.2]}, "metrics are [1.2]"),
-    (ReasonCode.METRIC_NOT_FINITE, {"metrics": {"annualised_vol": math.inf}}, "annualised_vol is reported as inf"),
+    (ReasonCode.METRIC_NOT_FINITE, {"metrics": {"annualised_vol": 10**5000}}, "annualised_vol is reported as inf"),
+    (
+        ReasonCode.METRIC_NOT_FINITE,
+        {"metrics": {"annualised_sharpe": math.inf}},
+        "annualised_sharpe is reported as inf",
+    ),
     (ReasonCode.DRAWDOWN_SIGN, {"metrics": {"max_drawdown": 0.2}}, "max_drawdown is reported as 0.2"),
     (ReasonCode.METRIC_MISMATCH, {"metrics": {"annualised_sharpe": SHARPE * 1.06}}, "but the returns give"),
     (ReasonCode.METRIC_MISMATCH, {"metrics": {"annualised_vol": 0.01}}, "annualised_vol is reported as 0.01"),

@@ -17,6 +17,7 @@ from meta_pipeline.store import schema, strategies
 from meta_pipeline.store.backtests import RunStore, close_campaign, load_evidence, load_panel, open_campaign
 from meta_pipeline.store.database import Database
 from meta_pipeline_tests.backtests.runs import a_metrics_only_run, a_run, returns_of, trading_days
+from meta_pipeline_tests.backtests.test_quality import DEFECTS, METRICS_ONLY_DEFECTS
 
 pytestmark = pytest.mark.database
 
@@ -151,6 +152,17 @@ def test_runs_in_quarantine_keep_their_series_as_it_came(database: Database) -> 
         calendars = connection.execute(select(schema.calendars.c.timestamps)).scalars().all()
     assert any(np.array_equal(np.frombuffer(blob), returns, equal_nan=True) for blob in stored)
     assert any(np.array_equal(np.frombuffer(c, "<i8").astype("datetime64[s]"), backwards) for c in calendars)
+
+
+def test_every_defect_the_gate_knows_can_be_stored_and_is_known_again(database: Database) -> None:
+    runs = [a_run(**changes) for _, changes, _ in DEFECTS]
+    runs += [a_metrics_only_run(metrics) for _, metrics, _ in METRICS_ONLY_DEFECTS]
+    summary = put(database, *runs)
+    assert summary.n_quarantined + summary.duplicates == len(runs)
+    assert set(summary.quarantined) == set(ReasonCode) - {ReasonCode.DUPLICATE_ID}
+    assert put(database, *runs).duplicates == len(runs)
+    with database.connect() as connection:
+        assert sum(load_evidence(connection, "trend").states.values()) == summary.n_quarantined
 
 
 def test_runs_share_a_calendar_and_windows_are_aligned_by_date(database: Database) -> None:
