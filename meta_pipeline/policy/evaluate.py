@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from meta_pipeline.canonical import JsonValue
 from meta_pipeline.policy.allocation import latest_fixed_share, natural_rate
@@ -75,8 +76,8 @@ class Inputs:
         Statistics of the declared strategies.
     returns
         Shape (n_days, n_strategies), the daily returns of each on the book's equity, the latest day last.
-    paused
-        Shape (n_strategies,), strategies that a person took out.
+    withheld
+        Shape (n_strategies,), a code where a strategy may not trade whatever its record ("paused"), else "".
     admitted
         Shape (n_strategies,), strategies that a person let in without a record, for a time.
     state
@@ -93,7 +94,7 @@ class Inputs:
     health: SystemHealth
     table: StrategyTable
     returns: Floats
-    paused: Flags
+    withheld: NDArray[np.str_]
     admitted: Flags
     state: ModeState | None = None
     symbols: Sequence[str] | None = None
@@ -139,7 +140,7 @@ class Evaluation:
     health: SystemHealth
     table: StrategyTable
     scores: Floats
-    codes: np.typing.NDArray[np.str_]
+    codes: NDArray[np.str_]
     expected_shortfall: float | None
     max_expected_shortfall: float
     counts: Mapping[str, int] = field(default_factory=dict)
@@ -224,7 +225,7 @@ def _cooled(decision: ModeDecision, opportunities: Mapping[str, float]) -> ModeD
 def _select(inputs: Inputs, rules: Rules, mode: RiskMode) -> tuple[Floats, Selection]:
     table = inputs.table
     codes = objections(table, fewest=rules.fewest_trades)
-    codes[inputs.paused] = "paused"
+    codes = np.where(inputs.withheld != "", inputs.withheld, codes)
     if rules.profile is Profile.CLASSIC:
         scores = classic_scores(table, inputs.health.regime).score
         scores[codes != ""] = np.nan
@@ -272,6 +273,7 @@ _CODES: Final[Mapping[str, str]] = {
     "same_bet": "the same bet as one that is allowed",
     "no_variation": "whose trades do not vary",
     "paused": "paused by hand",
+    "undeclared": "that nobody declared",
 }
 
 

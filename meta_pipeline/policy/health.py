@@ -43,6 +43,9 @@ class SystemHealth:
         Days since the latest closed trade that made money.
     recent_trade_count
         Closed trades behind `winrate`.
+    days_between_trades
+        Mean time between them. A book that closes a trade a week goes longer without profit than one that closes ten
+        a day, and is no worse for it.
     as_of
         Input -> when it was last known to be true, UTC: "fills" and "prices".
     remarks
@@ -58,6 +61,7 @@ class SystemHealth:
     consecutive_losses: int | None = None
     days_since_profit: float | None = None
     recent_trade_count: int | None = None
+    days_between_trades: float | None = None
     as_of: dict[str, datetime] = field(default_factory=dict)
     remarks: tuple[Reason, ...] = ()
 
@@ -77,6 +81,7 @@ class SystemHealth:
             "consecutive_losses": self.consecutive_losses,
             "days_since_profit": _finite(self.days_since_profit),
             "recent_trade_count": self.recent_trade_count,
+            "days_between_trades": _finite(self.days_between_trades),
             "inputs_as_of": {name: at.isoformat() for name, at in sorted(self.as_of.items())},
             "problems": [remark.to_json() for remark in self.remarks],
         }

@@ -66,6 +66,7 @@ def measure(
         consecutive_losses=losing_streak(trades) if n_recent else None,
         days_since_profit=days_since_profit(trades, now),
         recent_trade_count=n_recent,
+        days_between_trades=_pace(trades, n_recent, now),
         as_of=dict(as_of),
         remarks=found,
     )
@@ -86,8 +87,16 @@ def days_since_profit(trades: TradeColumns, now: datetime) -> float | None:
     if not len(trades):
         return None
     wins = np.flatnonzero(trades.pnl > 0)
-    since = trades.closed_at[wins[-1] if len(wins) else 0]
-    moment = datetime.fromtimestamp(int(since.astype("datetime64[s]").astype(np.int64)), UTC)
+    return _days_since(trades, int(wins[-1]) if len(wins) else 0, now)
+
+
+def _pace(trades: TradeColumns, n_recent: int, now: datetime) -> float | None:
+    """Return the mean time between the latest closed trades, in days; None with fewer than two."""
+    return _days_since(trades, len(trades) - n_recent, now) / n_recent if n_recent > 1 else None
+
+
+def _days_since(trades: TradeColumns, index: int, now: datetime) -> float:
+    moment = datetime.fromtimestamp(int(trades.closed_at[index].astype("datetime64[s]").astype(np.int64)), UTC)
     return max((now - moment) / timedelta(days=1), 0.0)
 
 

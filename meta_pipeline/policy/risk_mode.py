@@ -34,15 +34,13 @@ QUIET: Final = Table(
 )
 """The thresholds a reading must be beyond before the mode is left that the documented ones led into."""
 
-QUIET_AT: Final = 2
-"""Points by `QUIET` that keep the mode DEFENSIVE."""
-
 TO_NORMAL: Final = timedelta(hours=4)
 TO_AGGRESSIVE: Final = timedelta(hours=12)
 LOOKS: Final = 3
 """Evaluations in a row that must find calm, however far apart they are: one wild reading proves nothing."""
 
 LONGEST_LOOK: Final = timedelta(hours=1)
+SLOWEST: Final = 10.0
 ENOUGH_TRADES: Final = 30
 """Closed trades from which on a high win rate counts towards AGGRESSIVE."""
 
@@ -144,11 +142,11 @@ def decide_mode(
     before = state or ModeState(mode=RiskMode.DEFENSIVE, entered_at=now, evaluated_at=now)
     if problems:
         return _settled(before, RiskMode.DEFENSIVE, tuple(problems), now)
-    alarms = _alarms(health, DOCUMENTED, TRIP, DEFENSIVE_AT)
+    alarms = _alarms(health, DOCUMENTED, TRIP)
     if alarms:
         return _settled(before, RiskMode.DEFENSIVE, alarms, now)
     if before.mode is RiskMode.DEFENSIVE:
-        unrest = _alarms(health, QUIET, RESET, QUIET_AT)
+        unrest = _alarms(health, QUIET, RESET)
         first = () if state is not None else (Reason(code="first", text="the first evaluation starts DEFENSIVE"),)
         return _wait(before, unrest, TO_NORMAL, now, first)
     if before.mode is RiskMode.NORMAL:
@@ -186,11 +184,11 @@ def _settled(before: ModeState, mode: RiskMode, reasons: tuple[Reason, ...], now
     return ModeDecision(mode=mode, reasons=reasons, state=ModeState(mode=mode, entered_at=entered, evaluated_at=now))
 
 
-def _alarms(health: SystemHealth, table: Table, breakers: Breakers, enough: int) -> tuple[Reason, ...]:
+def _alarms(health: SystemHealth, table: Table, breakers: Breakers) -> tuple[Reason, ...]:
     """Return why the mode must be DEFENSIVE by these thresholds; empty where it need not."""
     broken = _broken(health, breakers)
     points, why = _bad(health, table)
-    return (*broken, *why) if broken or points >= enough else ()
+    return (*broken, *why) if broken or points >= DEFENSIVE_AT else ()
 
 
 def _not_aggressive(health: SystemHealth, good: Table, bad: Table, breakers: Breakers) -> tuple[Reason, ...]:
@@ -206,7 +204,7 @@ def _not_aggressive(health: SystemHealth, good: Table, bad: Table, breakers: Bre
 
 
 def _bad(health: SystemHealth, table: Table) -> tuple[int, tuple[Reason, ...]]:
-    points, why = defensive_points(health, table)
+    points, why = defensive_points(health, replace(table, days=table.days * pace(health)))
     extra = []
     if health.regime is Regime.VOLATILE:
         extra.append(Reason(code="regime", text="regime VOLATILE"))
@@ -240,8 +238,14 @@ def trend_against(health: SystemHealth) -> bool:
     return health.exposure is None or (health.exposure != 0 and not trend_with(health))
 
 
+def pace(health: SystemHealth) -> float:
+    """Return the factor on days without profit: the days between two trades, at least 1 and at most `SLOWEST`."""
+    gap = health.days_between_trades
+    return 1.0 if gap is None or not gap > 1.0 else min(gap, SLOWEST)
+
+
 def _broken(health: SystemHealth, breakers: Breakers) -> tuple[Reason, ...]:
-    h, b = health, breakers
+    h, b = health, replace(breakers, days=breakers.days * pace(health))
     assert h.drawdown_pct is not None
     assert h.winrate is not None
     assert h.equity_slope_pct_per_day is not None
