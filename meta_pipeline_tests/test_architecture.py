@@ -63,6 +63,12 @@ def test_an_import_that_goes_up_or_sideways_is_named(module: str, line: str, sai
     assert any(said in found for found in rules.direction_violations(module, line))
 
 
+def test_a_report_may_name_the_type_of_a_stored_record_and_load_nothing() -> None:
+    typed = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from meta_pipeline.store.runs import Stored"
+    assert rules.direction_violations("meta_pipeline.report.tables", typed) == []
+    assert rules.direction_violations("meta_pipeline.lab.prices", typed) != []
+
+
 def test_no_modules_import_each_other_in_a_circle() -> None:
     assert rules.cycles(SOURCES) == []
 
