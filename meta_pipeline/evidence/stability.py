@@ -15,6 +15,7 @@ from meta_pipeline.evidence.influence import Chunk, Runs
 
 Floats = NDArray[np.float64]
 
+BALANCE: Final = 0.01  # of a block's weights may be left on one side
 MINIMUM_SLICE_DAYS: Final = 20  # fewer returns of a run in a slice give no Sharpe ratio worth showing
 
 
@@ -58,12 +59,14 @@ def slice_effects(
     series: Floats,
     slices: Codes,
     n_slices: int,
+    *,
+    blocks: Codes,
     groups: Codes | None = None,
 ) -> Slices:
     """Return each contrast's effect on the Sharpe ratio within each slice of the days.
 
     The Sharpe ratio of every run is computed anew within the slice; runs with fewer than 20 returns there are left
-    out, and the weights of the others keep their proportions.
+    out, and with them their block unless its other weights still balance: a difference needs both of its sides.
 
     Parameters
     ----------
@@ -79,6 +82,8 @@ def slice_effects(
         Shape (n_groups, n_days): slice of each date for each group of runs, -1 for none.
     n_slices
         Number of slices.
+    blocks
+        Shape (n_runs,): block of each run.
     groups
         Shape (n_runs,): group of each run (its market, say). None: all runs are of the first.
     """
@@ -91,8 +96,8 @@ def slice_effects(
     length = runs.summary.n_observations.astype(np.float64)
     for index in range(n_slices):
         present = np.isfinite(sharpe[:, index])
-        total = np.where(present[:, None] & raised, weights, 0.0).sum(axis=0)
-        kept = np.where(present[:, None], weights, 0.0)
+        kept = _balanced(np.where(present[:, None], weights, 0.0), blocks)
+        total = np.where(raised, kept, 0.0).sum(axis=0)
         # Where groups differ, a day is inside if it is for any of them: the error is rather too large than too small.
         inside = series[(slices[present_groups] == index).any(axis=0)]
         days[index] = (inside != 0).sum(axis=0)
@@ -106,6 +111,15 @@ def slice_effects(
     errors[np.isnan(estimates)] = np.nan
     days[np.isnan(estimates)] = 0
     return Slices(estimates=estimates, standard_errors=errors, n_days=days)
+
+
+def _balanced(kept: Floats, blocks: Codes) -> Floats:
+    """Set to zero the weights of blocks whose weights do not add up to zero any more."""
+    n_blocks = int(blocks.max(initial=0)) + 1
+    sums, sizes = np.zeros((n_blocks, kept.shape[1])), np.zeros((n_blocks, kept.shape[1]))
+    np.add.at(sums, blocks, kept)
+    np.add.at(sizes, blocks, np.abs(kept))
+    return np.where((np.abs(sums) <= BALANCE * sizes)[blocks], kept, 0.0)
 
 
 def _sharpe_per_slice(

@@ -241,7 +241,15 @@ def _sub_periods(
         inside = days[slices == index]
         labels.append(f"{inside[0]} to {inside[-1]}" if len(inside) else "no days")
     series = weighting.series[:, : len(changes)]
-    found = stability.slice_effects(campaign.runs, weighting.main, _raised(changes), series, slices[None, :], n_periods)
+    found = stability.slice_effects(
+        campaign.runs,
+        weighting.main,
+        _raised(changes),
+        series,
+        slices[None, :],
+        n_periods,
+        blocks=campaign.distinct.blocks,
+    )
     return found, tuple(labels)
 
 
@@ -293,7 +301,16 @@ def _regimes(
                 slices[row, np.asarray(labels) == name] = code
     group = np.array([markets.index(campaign.panel.markets[c]) for c in campaign.distinct.columns], dtype=np.int64)
     series = weighting.series[:, : len(changes)]
-    found = stability.slice_effects(campaign.runs, weighting.main, _raised(changes), series, slices, len(names), group)
+    found = stability.slice_effects(
+        campaign.runs,
+        weighting.main,
+        _raised(changes),
+        series,
+        slices,
+        len(names),
+        blocks=campaign.distinct.blocks,
+        groups=group,
+    )
     return tuple(_slice_effects(found, names, index) for index in range(len(changes)))
 
 

@@ -1,0 +1,75 @@
+import numpy as np
+
+from meta_pipeline.evidence.distinct import DistinctRuns, dead_knobs, distinct_runs, evidence_digest
+from meta_pipeline_tests.evidence.worlds import chosen, grid, panel_of, world
+
+
+def distinct_of(panel: object, declared: list[str]) -> DistinctRuns:
+    return distinct_runs(panel, np.arange(panel.n_runs), declared)  # type: ignore[arg-type, attr-defined]
+
+
+def noise(n_days: int, n: int, seed: int = 0) -> np.ndarray:
+    return np.asarray(np.random.default_rng(seed).standard_normal((n_days, n)) * 0.01)
+
+
+def test_the_same_runs_stored_thirty_times_are_four() -> None:
+    panel = panel_of(noise(50, 4), [{"k": i} for i in range(4)])  # A13
+    thirty = distinct_of(chosen(panel, list(range(4)) * 30), ["k"])
+    once = distinct_of(panel, ["k"])
+    assert len(thirty) == 4
+    assert thirty.copies.tolist() == [30] * 4
+    assert thirty.digests == once.digests
+
+
+def test_the_order_of_runs_is_decided_by_their_content_alone() -> None:
+    panel = world(np.random.default_rng(0), [grid()] * 2, n_days=60)
+    order = np.random.default_rng(1).permutation(panel.n_runs)
+    shuffled = chosen(panel, order.tolist())
+    one, two = distinct_of(panel, ["k0"]), distinct_of(shuffled, ["k0"])
+    assert np.array_equal(panel.returns[:, one.columns], shuffled.returns[:, two.columns])
+    assert one.digests == two.digests
+
+
+def test_one_different_bit_makes_another_series() -> None:
+    returns = noise(50, 2)
+    returns[:, 1] = returns[:, 0]
+    returns[10, 1] = np.nextafter(returns[10, 1], 1)
+    found = distinct_of(panel_of(returns, [{}, {}]), [])
+    assert len(found) == 2
+    assert found.n_distinct_series == 2
+
+
+def test_the_same_returns_on_other_days_are_another_series() -> None:
+    returns = np.full((60, 2), np.nan)
+    returns[:50, 0] = noise(50, 1)[:, 0]
+    returns[10:, 1] = noise(50, 1)[:, 0]
+    assert distinct_of(panel_of(returns, [{}, {}]), []).n_distinct_series == 2
+
+
+def test_runs_of_other_periods_per_year_are_in_blocks_of_their_own() -> None:
+    panel = panel_of(noise(50, 2), [{}, {}], periods_per_year=np.array([252.0, 2190.0]))
+    assert distinct_of(panel, []).block_labels == (("m|w|c", 252.0), ("m|w|c", 2190.0))
+
+
+def test_a_knob_whose_pairs_are_all_identical_is_dead() -> None:
+    panel = world(np.random.default_rng(0), [grid()] * 2, n_days=60, dead=4)
+    assert dead_knobs(distinct_of(panel, [f"k{i}" for i in range(6)])) == ("k4",)
+
+
+def test_a_knob_that_matters_in_one_pair_is_alive() -> None:
+    returns = noise(50, 4)
+    returns[:, 1] = returns[:, 0]
+    configs = [{"a": a, "b": b} for b in (0, 1) for a in (0, 1)]
+    assert dead_knobs(distinct_of(panel_of(returns, configs), ["a", "b"])) == ()
+    returns[:, 3] = returns[:, 2]
+    assert dead_knobs(distinct_of(panel_of(returns, configs), ["a", "b"])) == ("a",)
+
+
+def test_a_knob_without_any_matched_pair_is_not_called_dead() -> None:
+    configs = [{"a": 0, "b": 0}, {"a": 1, "b": 1}]
+    assert dead_knobs(distinct_of(panel_of(noise(50, 2), configs), ["a", "b"])) == ()
+
+
+def test_the_digest_of_evidence_knows_neither_order_nor_repetition() -> None:
+    assert evidence_digest([b"a", b"b"]) == evidence_digest([b"b", b"a", b"b"])
+    assert evidence_digest([b"a"]) != evidence_digest([b"b"])
