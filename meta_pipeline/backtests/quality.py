@@ -129,7 +129,7 @@ def _draft(run: BacktestRun, calendars: Calendars) -> _Draft:
     window = reading.read_window(run, None if series is None else series.calendar.timestamps, defects)
     if inferred is not None:
         defects.extend(_period_defects(declared, inferred))
-    if run.returns is None or np.size(run.returns) == 0:
+    if reading.count_of(run.returns) == 0:
         defects.extend(stand_alone_defects(reported))
     return _Draft(
         run=run,

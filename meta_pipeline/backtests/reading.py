@@ -186,6 +186,16 @@ def _is_finite(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
+def count_of(values: Any) -> int:
+    """Return how many returns were handed in: None is none, and what cannot be counted is one."""
+    if values is None:
+        return 0
+    try:
+        return len(values)
+    except TypeError:
+        return 1
+
+
 def read_arrays(run: BacktestRun, defects: list[Defect]) -> Arrays | None:
     """Return time stamps in seconds and returns, both of one length; None if there are none or they do not fit."""
     returns = _read_returns(run.returns, defects)

@@ -9,10 +9,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
-import numpy as np
-
 from meta_pipeline.backtests.inspected import InspectedBatch
 from meta_pipeline.backtests.quality import Calendars, inspect
+from meta_pipeline.backtests.reading import count_of
 from meta_pipeline.backtests.run import BacktestRun
 from meta_pipeline.canonical import JsonValue
 
@@ -143,7 +142,7 @@ def inspected_batches(runs: Iterable[BacktestRun]) -> Iterator[InspectedBatch]:
     size = 0
     for run in runs:
         batch.append(run)
-        size += 0 if run.returns is None else 8 * np.size(run.returns)
+        size += 8 * count_of(run.returns)
         if size >= BATCH_BYTES or len(batch) >= BATCH_RUNS:
             yield inspect(batch, calendars=calendars)
             batch, size = [], 0
