@@ -31,6 +31,8 @@ from meta_pipeline.store.url import Address
 DATABASE: Final = "meta_pipeline"
 """The database of the loop on the embedded server."""
 
+_AFTERMATH_SECONDS: Final = 0.5  # what a start that was killed has set off becomes visible meanwhile
+
 
 @dataclass(kw_only=True, eq=False)
 class _Hold:
@@ -147,21 +149,35 @@ def user_processes(postmaster: Postmaster) -> list[int]:
     return sorted(set(found) - {_keeper_process(postmaster)})
 
 
-def stop_if_unused(postmaster: Postmaster) -> bool:
-    """Stop the server if no process uses it; say whether that was so.
+def keep(data: Path) -> None:
+    """Wait until nobody uses the server over `data`, then stop it. The keeper process runs this."""
+    postmaster = Postmaster(data=data)
+    alone = FileLock(_keeper_file(postmaster), create=False)
+    # A folder that was removed meanwhile is no more to be kept: its server ends by itself.
+    with contextlib.suppress(FileNotFoundError):
+        if not alone.try_acquire():
+            return
+        alone.write(f"{os.getpid()}\n")
+        while True:
+            sole = FileLock(_users_file(postmaster), create=False)
+            sole.acquire()  # waits for the last user, however it ends
+            sole.close()
+            time.sleep(_AFTERMATH_SECONDS)
+            with _starting_or_stopping(postmaster, create=False):
+                if _stop_if_unused(postmaster):
+                    # While nobody can start it: who does so next finds no keeper, and brings one.
+                    alone.close()
+                    return
 
-    Raises
-    ------
-    FileNotFoundError
-        If its folder was removed meanwhile; such a server ends by itself.
-    """
-    with _starting_or_stopping(postmaster, create=False):
-        sole = FileLock(_users_file(postmaster), create=False)
-        if not sole.try_acquire() and not _try_after_keeper(sole):
-            return False
-        with contextlib.closing(sole):
-            postmaster.stop()
-            return True
+
+def _stop_if_unused(postmaster: Postmaster) -> bool:
+    """Stop the server if no process uses it, and say whether that was so; the caller holds the start lock."""
+    sole = FileLock(_users_file(postmaster), create=False)
+    if not sole.try_acquire() and not _try_after_keeper(sole):
+        return False
+    with contextlib.closing(sole):
+        postmaster.stop()
+        return True
 
 
 def _try_after_keeper(sole: FileLock) -> bool:
@@ -170,23 +186,6 @@ def _try_after_keeper(sole: FileLock) -> bool:
         time.sleep(0.005)
     sole.close()
     return sole.try_acquire()
-
-
-def keep(data: Path) -> None:
-    """Wait until nobody uses the server over `data`, then stop it. The keeper process runs this."""
-    postmaster = Postmaster(data=data)
-    alone = FileLock(_keeper_file(postmaster), create=False)
-    with contextlib.suppress(FileNotFoundError):
-        if not alone.try_acquire():
-            return
-        with contextlib.closing(alone):
-            alone.write(f"{os.getpid()}\n")
-            stopped = False
-            while not stopped:
-                sole = FileLock(_users_file(postmaster), create=False)
-                sole.acquire()  # waits for the last user, however it ends
-                sole.close()
-                stopped = stop_if_unused(postmaster)
 
 
 def _join(postmaster: Postmaster) -> _Hold:
@@ -212,16 +211,16 @@ def _restart(postmaster: Postmaster) -> None:
 
 
 def _start(postmaster: Postmaster) -> None:
+    _ensure_keeper(postmaster)  # first, so that it outlives whoever is killed while starting
     postmaster.start()
     _ensure_database(postmaster)
-    _ensure_keeper(postmaster)
 
 
 def _leave(hold: _Hold) -> None:
     _HOLDS.pop(hold.postmaster.data, None)
     hold.lock.close()
-    with contextlib.suppress(FileNotFoundError):
-        stop_if_unused(hold.postmaster)
+    with contextlib.suppress(FileNotFoundError), _starting_or_stopping(hold.postmaster, create=False):
+        _stop_if_unused(hold.postmaster)
 
 
 def _starting_or_stopping(postmaster: Postmaster, *, create: bool = True) -> contextlib.closing[FileLock]:

@@ -116,7 +116,7 @@ def process_of(home: Path) -> psutil.Process:
 def soon(what: Callable[[], bool]) -> bool:
     deadline = time.monotonic() + 60
     while not what() and time.monotonic() < deadline:
-        time.sleep(0.05)
+        time.sleep(0.005)
     return what()
 
 
@@ -221,6 +221,15 @@ def test_a_start_that_was_killed_half_way_does_not_keep_the_next_one_from_workin
         first.kill()
     with using(fresh_home) as server:
         assert server.postmaster.answers()
+
+
+def test_a_server_whose_starter_is_killed_as_soon_as_it_is_there_is_stopped(home: Path) -> None:
+    postmaster = postmaster_of(home)
+    for moment in ((postmaster.data / "postmaster.pid").exists, postmaster.answers):
+        with subprocess.Popen([sys.executable, "-c", USER, str(home)], stdin=subprocess.PIPE) as starter:
+            assert soon(moment)
+            starter.kill()
+        assert soon(lambda: postmaster.process_id() is None)
 
 
 def test_ctrl_c_in_a_terminal_reaches_neither_the_server_nor_its_other_users(home: Path) -> None:
