@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from meta_pipeline.cli import common
-from meta_pipeline.errors import MetaPipelineError, NothingToDo
+from meta_pipeline.errors import MetaPipelineError, NotFound, NothingToDo
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -36,6 +36,8 @@ def nightly(
     settings = common.settings()
     with common.open_database() as opened:
         database = DatabaseResource(opened, settings=lambda: settings, clock=common.now)
+        if strategy is not None:
+            _require_strategy(database, strategy)
         pending = _pending(database, strategy)
         chosen = () if strategy is None else (strategy,)
         with common.console(stderr=True).status("Computing aggregates, diagnostics and proposals ..."):
@@ -77,6 +79,18 @@ def next_commands(lines: "list[OpenLine]", *, has_approver: bool) -> list[str]:
         f"meta-pipeline apply {best.proposal_id} --dry-run",
         f"meta-pipeline apply {best.proposal_id}",
     ]
+
+
+def _require_strategy(database: "DatabaseResource", strategy: str) -> None:
+    """Refuse a name that no strategy has: it would be quietly about nothing."""
+    from sqlalchemy import select
+
+    from meta_pipeline.store.schema import strategies
+
+    with database.connect() as connection:
+        known = set(connection.execute(select(strategies.c.strategy_id)).scalars())
+    if strategy not in known:
+        raise NotFound(f"there is no strategy {strategy!r}; there are: {', '.join(sorted(known)[:20]) or 'none yet'}")
 
 
 def _pending(database: "DatabaseResource", strategy: str | None) -> int:

@@ -4,7 +4,7 @@ Belongs here: the question, and how its answer is shown. The questions themselve
 return one row per fault: none is right.
 """
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import dagster as dg
 
@@ -74,7 +74,7 @@ def _no_faults(database: DatabaseResource, *questions: str) -> dg.AssetCheckResu
     )
 
 
-def _table(faults: "Sequence[Row[tuple[object, ...]]]") -> dg.MarkdownMetadataValue:
+def _table(faults: "Sequence[Row[tuple[object, ...]]]") -> dg.MetadataValue[Any]:
     from meta_pipeline.report.table import Column, Table
 
     names = list(faults[0]._fields)

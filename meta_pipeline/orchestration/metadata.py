@@ -1,7 +1,9 @@
 """Tables and pictures of `report`, as Dagster's metadata. Thin: figures and words come from elsewhere."""
 
 from base64 import b64encode
-from typing import TYPE_CHECKING, Final
+from collections.abc import Collection
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
 
 import dagster as dg
 
@@ -14,9 +16,29 @@ MAX_ROWS: Final = 40
 MAX_PICTURE: Final = 64 * 1024
 
 
-def table_value(table: "Table", *, max_rows: int = MAX_ROWS) -> dg.MarkdownMetadataValue:
-    """Return a table as Markdown, cut to its first rows with a note that says so."""
-    return dg.MetadataValue.md(table.first(max_rows).markdown())
+def table_value(
+    table: "Table", *, max_rows: int = MAX_ROWS, only: Collection[str] | None = None
+) -> dg.MetadataValue[Any]:
+    """Return a table that the UI draws in place, cut to its first rows with a note that says so.
+
+    Cells are texts as `report` writes them. (The UI folds Markdown of more than a thousand characters behind a
+    click, so a table is no Markdown.)
+
+    Parameters
+    ----------
+    only
+        Keys of the columns to keep; None: all. A table that is wider than the page is cut off by the UI.
+    """
+    shown = table.first(max_rows)
+    if only is not None:
+        shown = replace(shown, columns=tuple(column for column in shown.columns if column.key in only))
+    if not shown.rows:
+        return dg.MetadataValue.text(shown.empty)
+    names = [column.header for column in shown.columns]
+    records = [dg.TableRecord(dict(zip(names, cells, strict=True))) for cells in shown.cells()]
+    if shown.note:
+        records.append(dg.TableRecord({name: shown.note if name == names[0] else "" for name in names}))
+    return dg.MetadataValue.table(records)
 
 
 def picture_value(png: bytes, *, says: str) -> dg.MarkdownMetadataValue:

@@ -15,16 +15,24 @@ from meta_pipeline.orchestration.decision_form import OpenProposal, launchpad_li
 from meta_pipeline.proposals.candidate import Candidate
 from meta_pipeline.proposals.draft import ProposalRecord
 from meta_pipeline.proposals.states import OPEN, Status
-from meta_pipeline.report.approval import evidence_of
+from meta_pipeline.report.approval import approval_sheet, evidence_of
 from meta_pipeline.report.table import Column, Kind, Table
 from meta_pipeline.report.tables import change_text, effect_text
-from meta_pipeline.report.text import markdown
+from meta_pipeline.report.text import markdown, visible
 
 if TYPE_CHECKING:
     from meta_pipeline.report.table import Cell
 
 MAX_LINKED: Final = 25
 """Proposals in one link: browsers and proxies cut addresses that are much longer."""
+
+MAX_LISTED: Final = 10
+"""Proposals that get a row of their own in the metadata."""
+
+MAX_WHY: Final = 160
+
+MAX_SHEETS: Final = 6
+"""Approval sheets that are written out; each is about a page."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,22 +83,25 @@ def _order(line: OpenLine) -> tuple[str, float, str]:
 
 
 def open_table(lines: Sequence[OpenLine]) -> Table:
-    """Show knob, change, effect with interval, grade, expected uplift, probability, risk, status and why."""
+    """Show knob, change, effect with interval, grade, expected uplift, probability, and why; status if it differs."""
+    columns = (
+        Column(key="strategy", header="Strategy"),
+        Column(key="knob", header="Knob"),
+        Column(key="change", header="From → to"),
+        Column(key="effect", header="Effect"),
+        Column(key="grade", header="Grade"),
+        Column(key="expected_uplift", header="Expected uplift", kind=Kind.SIGNED),
+        Column(key="probability", header="P(better)", kind=Kind.PROBABILITY),
+        Column(key="why", header="Why"),
+    )
+    status = () if all(line.is_pending for line in lines) else (Column(key="status", header="Status"),)
     return Table(
         title="Proposals",
-        columns=(
-            Column(key="strategy", header="Strategy"),
-            Column(key="knob", header="Knob"),
-            Column(key="change", header="From → to"),
-            Column(key="effect", header="Effect on Sharpe ratio"),
-            Column(key="grade", header="Grade"),
-            Column(key="expected_uplift", header="Expected uplift", kind=Kind.SIGNED),
-            Column(key="probability", header="P(better)", kind=Kind.PROBABILITY),
-            Column(key="risk", header="Risk"),
-            Column(key="status", header="Status"),
-            Column(key="why", header="Why"),
-        ),
+        columns=(*columns, *status),
         rows=tuple(_row(line) for line in lines),
+        note=""
+        if not lines
+        else "Effect: on the annualised Sharpe ratio unless named. Expected uplift: of that ratio.",
         empty="No proposal is open.",
     )
 
@@ -109,43 +120,99 @@ def _row(line: OpenLine) -> "dict[str, Cell]":
         "probability": draft.confidence_score,
         "risk": draft.risk_change,
         "status": str(line.record.status),
-        "why": draft.rationale,
+        "why": why(line),
+        "rationale": draft.rationale,
         "author": draft.author,
         "expires_at": line.record.expires_at.isoformat(),
     }
 
 
+RISK_WORDS: Final = {"raises": "raises risk", "reduces": "reduces risk", "neutral": "neutral to risk"}
+
+
+def why(line: OpenLine) -> str:
+    """Write in one line what the proposal rests on; of a person's proposal, what that person says."""
+    draft, candidate = line.record.draft, line.candidate
+    risk = RISK_WORDS.get(draft.risk_change, "effect on risk unknown")
+    if candidate is None:
+        return f"{risk}; {draft.author}: {draft.rationale}"
+    parts = [risk, f"{candidate.effect.n_days:,} days, {candidate.n_distinct:,} distinct runs"]
+    stability = candidate.stability
+    if stability is not None and stability.sign_consistency is not None:
+        known = sum(period.estimate is not None for period in stability.sub_periods)
+        parts.append(f"sign held in {stability.sign_consistency * known:.0f} of {known} periods")
+    volatility = candidate.risk_effect("volatility")
+    if volatility is not None and volatility.estimate is not None:
+        parts.append(f"volatility {100 * volatility.estimate:+.1f} %")
+    return "; ".join(parts)
+
+
 def open_picture(lines: Sequence[OpenLine]) -> bytes:
-    """Draw the effect of each open proposal on the Sharpe ratio, with its interval, as a PNG."""
+    """Draw the expected uplift of each open proposal, with its predictive interval, as a PNG."""
     from meta_pipeline.report.pictures import Bar, intervals_picture
 
     bars = [
         Bar(
-            label=f"{line.record.draft.strategy_id}  {line.change}",
-            value=line.candidate.effect.estimate,
-            lower=line.candidate.effect.lower,
-            upper=line.candidate.effect.upper,
+            label=line.asked.summary,
+            value=line.candidate.expected_uplift,
+            lower=line.candidate.uplift_lower,
+            upper=line.candidate.uplift_upper,
         )
         for line in lines
-        if line.candidate is not None and line.candidate.effect.metric == "sharpe_ratio"
+        if line.candidate is not None
     ]
-    return intervals_picture(bars, title="Proposed changes", axis="change of the annualised Sharpe ratio")
+    return intervals_picture(
+        bars, title="Expected uplift of each open proposal", axis="annualised Sharpe ratio, with predictive interval"
+    )
 
 
-def gate_links(lines: Sequence[OpenLine], *, location: str) -> str:
-    """Write Markdown links into the gate: one for all pending proposals, and one for each.
+def decisions_due(lines: Sequence[OpenLine], *, location: str) -> dict[str, str]:
+    """Write, for each pending proposal, what it claims and the link into the gate; and one link for all of them.
 
     Parameters
     ----------
     location
         Name of the code location in which the gate lives.
+
+    Returns
+    -------
+    dict
+        Change -> Markdown of less than a thousand characters, which the UI shows without a further click.
     """
-    pending = [line.asked for line in lines if line.is_pending]
-    if not pending:
-        return "No proposal waits for a verdict."
-    rows = [f"- [{markdown(asked.summary)}]({launchpad_link(location, [asked])})" for asked in pending[:MAX_LINKED]]
-    rows += [f"- {len(pending) - MAX_LINKED} more: `meta-pipeline proposals list`"] if len(pending) > MAX_LINKED else []
+    pending = [line for line in lines if line.is_pending][:MAX_LINKED]
+    due = {visible(line.asked.summary): _claim(line, location) for line in pending[:MAX_LISTED]}
     if len(pending) > 1:
-        shown = pending[:MAX_LINKED]
-        rows.insert(0, f"**[Decide on {len(shown)} proposals]({launchpad_link(location, shown)})**\n")
-    return "\n".join(rows)
+        link = launchpad_link(location, [line.asked for line in pending])
+        due[f"all {len(pending)} that wait for a verdict"] = f"[approve or reject them in one form]({link})"
+    return due
+
+
+def _claim(line: OpenLine, location: str) -> str:
+    row = _row(line)
+    uplift, probability = line.record.draft.expected_sharpe_improvement, line.record.draft.confidence_score
+    said = [] if row["effect"] is None else [str(row["effect"])]
+    said += [f"grade {row['grade']}"] if row["grade"] else []
+    said += [] if uplift is None else [f"expected uplift {uplift:+.2f}"]
+    said += [] if probability is None else [f"P(better) {probability:.2f}"]
+    said.append(why(line)[:MAX_WHY])
+    return f"{markdown('; '.join(said))}  \n**[approve or reject]({launchpad_link(location, [line.asked])})**"
+
+
+def sheets(connection: Connection, lines: Sequence[OpenLine], *, location: str, now: datetime, hours: float) -> str:
+    """Write, in Markdown, what an approver reads before a verdict, each sheet followed by its link into the gate.
+
+    Parameters
+    ----------
+    location
+        Name of the code location in which the gate lives.
+    hours
+        How long an approval will hold.
+    """
+    from meta_pipeline.store.governance import preview
+
+    parts = []
+    for line in [line for line in lines if line.is_pending][:MAX_SHEETS]:
+        seen = preview(connection, line.record.proposal_id, now=now)
+        sheet = approval_sheet(line.record, checks=seen.checks, touched=seen.touched, approval_hours=hours)
+        parts.append(f"{sheet.markdown()}\n\n**[Decide]({launchpad_link(location, [line.asked])})**")
+    return "\n\n---\n\n".join(parts)

@@ -73,8 +73,6 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
         process.send_signal(signal.SIGINT)
         with suppress(subprocess.TimeoutExpired):
             process.wait(ENDS_WITHIN)
-    try:
+    with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)  # what is left of its own session
-    except ProcessLookupError:
-        pass
     process.wait()

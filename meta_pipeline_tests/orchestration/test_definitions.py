@@ -23,18 +23,35 @@ def test_the_assets_form_one_line_from_backtests_to_what_is_live() -> None:
     names = ["backtest_aggregates", "diagnostics_report", "proposals", "approvals", "live_config"]
     for before, after in itertools.pairwise(names):
         assert graph.get(dg.AssetKey(after)).parent_keys == {dg.AssetKey(before)}
-    assert {key.to_user_string() for key in graph.get_all_asset_keys()} == set(names)
-    assert {key.to_user_string() for key in graph.external_asset_keys} == {"approvals", "live_config"}
+    assert graph.get(dg.AssetKey("msc_policy")).parent_keys == {dg.AssetKey("live_config")}
+    beside = {"prediction_logs", "meta_model", "msc_policy"}
+    assert {key.to_user_string() for key in graph.get_all_asset_keys()} == {*names, *beside}
+    assert {key.to_user_string() for key in graph.external_asset_keys} == {
+        "approvals",
+        "live_config",
+        "prediction_logs",
+    }
 
 
 def test_what_only_computes_runs_by_itself_and_what_acts_or_deletes_does_not() -> None:
     sensors = {sensor.name: sensor.default_status.value for sensor in REPOSITORY.sensor_defs}
-    assert sensors == {"new_backtests": "RUNNING", "failed_runs": "RUNNING", "failed_checks": "RUNNING"}
+    assert sensors == {
+        "new_backtests": "RUNNING",
+        "closed_trades": "RUNNING",
+        "exchangeability_alarm": "RUNNING",
+        "failed_runs": "RUNNING",
+        "failed_checks": "RUNNING",
+    }
     schedules = {schedule.name: schedule.default_status.value for schedule in REPOSITORY.schedule_defs}
-    assert schedules == {"nightly_at_two": "RUNNING", "prune_runs_weekly": "STOPPED"}
+    assert schedules == {
+        "nightly_at_two": "RUNNING",
+        "policy_every_half_hour": "RUNNING",
+        "retrain_weekly": "RUNNING",
+        "prune_runs_weekly": "STOPPED",
+    }
     started = {schedule.job_name for schedule in REPOSITORY.schedule_defs}
     started |= {target.job_name for sensor in REPOSITORY.sensor_defs for target in sensor.targets}
-    assert started == {"nightly", "prune_runs"}
+    assert started == {"nightly", "policy", "retrain_meta_model", "prune_runs"}
 
 
 def test_the_night_starts_at_two_utc() -> None:
@@ -75,7 +92,7 @@ def test_loading_connects_to_nothing_and_needs_no_setting(tmp_path: Path) -> Non
         [sys.executable, "-c", code], env=environment, cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert loaded.returncode == 0, loaded.stderr
-    assert loaded.stdout.strip() == "6"
+    assert loaded.stdout.strip() == "8"
 
 
 def test_the_resource_shows_no_password() -> None:

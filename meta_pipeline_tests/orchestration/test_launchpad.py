@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from meta_pipeline.orchestration.evidence_state import DEFAULT_LOCATION
-from meta_pipeline.orchestration.open_proposals import OpenLine, gate_links
+from meta_pipeline.orchestration.open_proposals import OpenLine, decisions_due
 from meta_pipeline.store.database import Database
 from meta_pipeline_tests.orchestration.browser import page
 from meta_pipeline_tests.orchestration.builders import allow, declare_strategy, save_proposal, status_of
@@ -22,8 +22,8 @@ def test_the_link_fills_the_launchpad_and_launch_waits_for_a_verdict(database: D
     declare_strategy(database)
     allow(database, "Bob")
     proposal = save_proposal(database, now=datetime.now(UTC))
-    links = gate_links([OpenLine(record=proposal, candidate=None)], location=DEFAULT_LOCATION)
-    link = links.partition("](")[2].rstrip(")")
+    (claim,) = decisions_due([OpenLine(record=proposal, candidate=None)], location=DEFAULT_LOCATION).values()
+    link = claim.partition("](")[2].partition(")")[0]
     (tmp_path / "dagster.yaml").write_text("telemetry: {enabled: false}\nnux: {enabled: false}\n")
     environment = {
         "DAGSTER_HOME": str(tmp_path),

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import dagster as dg
 
+from meta_pipeline.orchestration.assets import GROUP
 from meta_pipeline.orchestration.evidence_state import evidence_state
 from meta_pipeline.orchestration.isolation import Outcome, check_result, check_spec, each_strategy
 from meta_pipeline.orchestration.metadata import picture_value, table_value
@@ -13,9 +14,12 @@ from meta_pipeline.orchestration.refreshing import scope_of
 from meta_pipeline.orchestration.resources import DatabaseResource
 
 if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
     from meta_pipeline.backtests.aggregates import Aggregate
 
 NAME: Final = "backtest_aggregates"
+COLUMNS: Final = ("label", "n_runs", "sharpe", "volatility", "max_drawdown")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,14 +27,12 @@ class Refreshed:
     """What one strategy's refresh did; the returns it read are not kept."""
 
     n_absorbed: int
-    n_runs: int
     n_quarantined: int
-    aggregates: "tuple[Aggregate, ...]"
 
 
 @dg.asset(
     name=NAME,
-    group_name="evidence",
+    group_name=GROUP,
     check_specs=[check_spec(NAME)],
     description=(
         "Performance per strategy, market, regime, sector and configuration, recomputed from return series. Absorbing "
@@ -50,8 +52,9 @@ def backtest_aggregates(
     outcome = each_strategy(due, lambda strategy: refresh(strategy, database), context.log)
     with database.connect() as connection:
         state = evidence_state(connection)
+        shown = [found for name in state.strategies for found in _wholes_and_markets(connection, name)]
     return dg.MaterializeResult(
-        metadata=_metadata(outcome, n_strategies=len(state.evidence)),
+        metadata={**_performance(shown), **_numbers(outcome), "strategies with evidence": len(state.evidence)},
         data_version=dg.DataVersion(state.evidence_digest),
         check_results=[check_result(outcome)],
     )
@@ -66,39 +69,35 @@ def refresh(strategy_id: str, database: DatabaseResource) -> Refreshed:
     states = done.evidence.states
     return Refreshed(
         n_absorbed=done.n_absorbed,
-        n_runs=sum(states.values()),
         n_quarantined=sum(count for name, count in states.items() if name.startswith("quarantined")),
-        aggregates=done.aggregates,
     )
 
 
-def _metadata(outcome: Outcome[Refreshed], *, n_strategies: int) -> dict[str, Any]:
-    done = outcome.done
-    numbers = {
-        "runs absorbed": sum(one.n_absorbed for one in done.values()),
-        "runs in quarantine": sum(one.n_quarantined for one in done.values()),
-        "strategies refreshed": len(done),
+def _numbers(outcome: Outcome[Refreshed]) -> dict[str, int]:
+    return {
+        "runs absorbed": sum(one.n_absorbed for one in outcome.done.values()),
+        "runs in quarantine": sum(one.n_quarantined for one in outcome.done.values()),
+        "strategies refreshed": len(outcome.done),
         "strategies failed": len(outcome.failed),
-        "strategies with evidence": n_strategies,
     }
-    if not done:
-        return {**numbers, "remarks": dg.MetadataValue.md("No run was pending; nothing was refreshed.")}
+
+
+def _performance(shown: "Sequence[Aggregate]") -> dict[str, Any]:
     from meta_pipeline.report.pictures import aggregates_picture
     from meta_pipeline.report.tables import aggregates_table
 
-    shown = [found for name, one in done.items() for found in _wholes_and_markets(name, one.aggregates)]
+    picture = aggregates_picture(shown, title="Sharpe ratio, pooled over configurations")
     return {
-        "performance": table_value(aggregates_table(shown)),
-        "Sharpe ratios": picture_value(
-            aggregates_picture(shown, title="Sharpe ratio, pooled over configurations"),
-            says="Sharpe ratio of each strategy and market",
-        ),
-        **numbers,
+        "performance": table_value(aggregates_table(shown), only=COLUMNS),
+        "picture of the Sharpe ratios": picture_value(picture, says="Sharpe ratio of each strategy and market"),
     }
 
 
-def _wholes_and_markets(strategy_id: str, aggregates: "Sequence[Aggregate]") -> "list[Aggregate]":
-    """Choose what fits on a page, each market labelled with its strategy."""
-    wholes = [found for found in aggregates if found.dimension == "strategy"]
-    markets = [found for found in aggregates if found.dimension == "market"]
+def _wholes_and_markets(connection: "Connection", strategy_id: str) -> "list[Aggregate]":
+    """Read what fits on a page, each market labelled with its strategy."""
+    from meta_pipeline.backtests.aggregates import Dimension
+    from meta_pipeline.store.aggregates import read_aggregates
+
+    wholes = read_aggregates(connection, strategy_id, dimension=Dimension.STRATEGY)
+    markets = read_aggregates(connection, strategy_id, dimension=Dimension.MARKET)
     return [*wholes, *(replace(found, label=f"{strategy_id} {found.label}") for found in markets)]

@@ -5,28 +5,30 @@ from typing import TYPE_CHECKING, Any, Final
 import dagster as dg
 
 from meta_pipeline.errors import InsufficientData
+from meta_pipeline.orchestration.assets import GROUP
 from meta_pipeline.orchestration.evidence_state import evidence_state
 from meta_pipeline.orchestration.isolation import Outcome, check_result, check_spec, each_strategy
 from meta_pipeline.orchestration.judging import judge
-from meta_pipeline.orchestration.metadata import picture_value, table_value
+from meta_pipeline.orchestration.metadata import picture_value
 from meta_pipeline.orchestration.refreshing import scope_of
 from meta_pipeline.orchestration.resources import DatabaseResource
 
 if TYPE_CHECKING:
     from meta_pipeline.diagnostics.diagnose import DiagnosticsReport
-    from meta_pipeline.report.table import Table
 
 NAME: Final = "diagnostics_report"
 
+MAX_STRATEGIES: Final = 25
+MAX_SENTENCES: Final = 900
 MAX_REPORTS: Final = 8
 MAX_ROWS: Final = 12
-"""Whole reports in the metadata, and rows of each of their tables: the event log keeps them for ever."""
+"""Strategies that are described, whole reports, and rows of each of their tables: the event log keeps all for ever."""
 
 
 @dg.asset(
     name=NAME,
     deps=["backtest_aggregates"],
-    group_name="evidence",
+    group_name=GROUP,
     check_specs=[check_spec(NAME)],
     description=(
         "Per strategy: data health, the effect of each knob, dead and aliased knobs, underperforming and high-risk "
@@ -91,8 +93,8 @@ def _metadata(outcome: "Outcome[DiagnosticsReport | str]") -> dict[str, Any]:
         for name, report in list(reports.items())[:MAX_REPORTS]
     }
     return {
-        "overview": table_value(_overview(reports)),
-        "effects": picture_value(_picture(reports), says="effect of each change that was looked at"),
+        **{name: dg.MetadataValue.text(_in_short(report)) for name, report in list(reports.items())[:MAX_STRATEGIES]},
+        "picture of the effects": picture_value(_picture(reports), says="effect of each change that was looked at"),
         **({"remarks": dg.MetadataValue.md("\n".join(said))} if said else {}),
         **whole,
         "reports": len(reports),
@@ -104,52 +106,29 @@ def _metadata(outcome: "Outcome[DiagnosticsReport | str]") -> dict[str, Any]:
     }
 
 
-def _overview(reports: "dict[str, DiagnosticsReport]") -> "Table":
-    from meta_pipeline.report.table import Column, Kind, Table
-
-    rows = []
-    for name, report in reports.items():
-        by_status = {
-            status: ", ".join(knob.path for knob in report.knobs if knob.status == status) or "none"
-            for status in ("dead", "aliased")
-        }
-        live = None if report.live is None else report.live.figures.sharpe
-        rows.append(
-            {
-                "strategy": name,
-                "used": report.n_runs,
-                "quarantined": report.data_health.quarantined,
-                "configurations": report.n_configurations,
-                "underperforming": report.underperforming.count,
-                "high_risk": report.high_risk.count,
-                "live": live,
-                "best": report.overfitting.sharpe,
-                "luck": report.overfitting.luck,
-                "deflated": report.overfitting.deflated_sharpe,
-                **by_status,
-                "proposals": report.n_proposals,
-            }
-        )
-    return Table(
-        title="Diagnostics",
-        columns=(
-            Column(key="strategy", header="Strategy"),
-            Column(key="used", header="Runs", kind=Kind.COUNT),
-            Column(key="quarantined", header="Quarantined", kind=Kind.COUNT),
-            Column(key="configurations", header="Configurations", kind=Kind.COUNT),
-            Column(key="underperforming", header="Underperforming", kind=Kind.COUNT),
-            Column(key="high_risk", header="High risk", kind=Kind.COUNT),
-            Column(key="live", header="Sharpe, live", kind=Kind.NUMBER),
-            Column(key="best", header="Sharpe, best", kind=Kind.NUMBER),
-            Column(key="luck", header="Best by luck alone", kind=Kind.NUMBER),
-            Column(key="deflated", header="P(best is skill)", kind=Kind.PROBABILITY),
-            Column(key="dead", header="Dead knobs"),
-            Column(key="aliased", header="Aliased knobs"),
-            Column(key="proposals", header="Proposals", kind=Kind.COUNT),
-        ),
-        rows=tuple(rows),
-        empty="No strategy has enough evidence for a report.",
+def _in_short(report: "DiagnosticsReport") -> str:
+    """Write a report in a few sentences, short enough that the UI shows them without a click."""
+    luck = report.overfitting
+    live = None if report.live is None else report.live.figures.sharpe
+    counts = (
+        f"{report.n_runs:,} runs used, {report.data_health.quarantined:,} in quarantine; "
+        f"{report.n_configurations:,} configurations, {report.underperforming.count:,} of them underperforming, "
+        f"{report.high_risk.count:,} of high risk."
     )
+    sharpe = (
+        f"Sharpe ratio: live {_figure(live)}, best {_figure(luck.sharpe)}, best by luck alone {_figure(luck.luck)}; "
+        f"probability that the best is skill {_figure(luck.deflated_sharpe)}."
+    )
+    said = [counts, sharpe]
+    for status in ("dead", "aliased", "constant"):
+        knobs = [knob.path for knob in report.knobs if knob.status == status]
+        said += [f"{status.capitalize()} knobs: {', '.join(knobs)}."] if knobs else []
+    said.append(f"{len(report.effects):,} changes looked at, {report.n_proposals:,} proposed.")
+    return " ".join(said)[:MAX_SENTENCES]
+
+
+def _figure(value: float | None) -> str:
+    return "n/a" if value is None else f"{value:.2f}"
 
 
 def _picture(reports: "dict[str, DiagnosticsReport]") -> bytes:

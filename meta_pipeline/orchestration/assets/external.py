@@ -2,13 +2,14 @@
 
 import dagster as dg
 
+from meta_pipeline.orchestration.assets import GROUP
 from meta_pipeline.orchestration.changes import LIVE_CONFIG
 from meta_pipeline.orchestration.gate import APPROVALS
 
 approvals = dg.AssetSpec(
     APPROVALS,
     deps=["proposals"],
-    group_name="governance",
+    group_name=GROUP,
     description=(
         "Decisions of people. Recorded by the gate (job `approve_proposals`), the command line and the API; "
         "never by materialising anything."
@@ -18,6 +19,6 @@ approvals = dg.AssetSpec(
 live_config = dg.AssetSpec(
     LIVE_CONFIG,
     deps=[APPROVALS],
-    group_name="governance",
+    group_name=GROUP,
     description="What each strategy runs with. Every version cites the change that made it, and can be reverted.",
 )

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import dagster as dg
 
+from meta_pipeline.orchestration.assets import GROUP
 from meta_pipeline.orchestration.evidence_state import evidence_state, location_of
 from meta_pipeline.orchestration.isolation import Outcome, check_result, check_spec, each_strategy
 from meta_pipeline.orchestration.judging import judge
@@ -31,7 +32,7 @@ class Made:
 @dg.asset(
     name=NAME,
     deps=["diagnostics_report"],
-    group_name="evidence",
+    group_name=GROUP,
     check_specs=[check_spec(NAME)],
     description=(
         "Changes of single knobs that the evidence supports, each with its effect, interval, grade and expected "
@@ -97,20 +98,22 @@ def propose_for(strategy_id: str, database: DatabaseResource) -> Made:
 def _metadata(
     outcome: Outcome[Made], undeclared: list[str], context: dg.AssetExecutionContext, database: DatabaseResource
 ) -> dict[str, Any]:
-    from meta_pipeline.orchestration.open_proposals import gate_links, open_picture, open_table, read_open
+    from meta_pipeline.orchestration.open_proposals import decisions_due, open_picture, read_open, sheets
     from meta_pipeline.report.tables import suppressed_counts_table
 
+    location, now = location_of(context.run), database.now()
     with database.connect() as connection:
-        lines = read_open(connection, now=database.now())
+        lines = read_open(connection, now=now)
+        pages = sheets(connection, lines, location=location, now=now, hours=database.settings.approval_hours)
     suppressed: dict[str, int] = {}
     for made in outcome.done.values():
         for rule, count in made.proposed.suppressed_by_rule().items():
             suppressed[rule] = suppressed.get(rule, 0) + count
     said = remarks(outcome.done, undeclared)
     return {
-        "decide": dg.MetadataValue.md(gate_links(lines, location=location_of(context.run))),
-        "proposals": table_value(open_table(lines)),
-        "effects": picture_value(open_picture(lines), says="effect of each open proposal on the Sharpe ratio"),
+        **{what: dg.MetadataValue.md(claim) for what, claim in decisions_due(lines, location=location).items()},
+        "picture of the uplifts": picture_value(open_picture(lines), says="expected uplift of each open proposal"),
+        **({"approval sheets": dg.MetadataValue.md(pages)} if pages else {}),
         "suppressed candidates": table_value(suppressed_counts_table(suppressed)),
         **({"remarks": dg.MetadataValue.md("\n".join(f"- {line}" for line in said))} if said else {}),
         "open proposals": len(lines),
