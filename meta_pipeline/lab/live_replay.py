@@ -62,7 +62,7 @@ def live_fills(
     market = market_named(market_id)
     found = []
     for trade in trades(strategy_id, config, market_id, FIRST_DAY, end, capital=capital):
-        at = _moved(trade.trade_date, moved)
+        at = moved_close(trade.trade_date, moved)
         found.append(
             Fill(
                 execution_id=f"lab:{strategy_id}:{market_id}:{trade.trade_date}",
@@ -85,11 +85,12 @@ def live_prices(market_ids: Sequence[str], *, end: date, moved: int) -> list[Pri
         prices = load_prices(market_id).until(end)
         recent = prices.dates >= np.datetime64(end - timedelta(days=4 * 365), "D")
         found += [
-            Price(symbol=market_id, at=_moved(day, moved), close=float(close))
+            Price(symbol=market_id, at=moved_close(day, moved), close=float(close))
             for day, close in zip(prices.dates[recent].tolist(), prices.closes[recent].tolist(), strict=True)
         ]
     return found
 
 
-def _moved(day: date, moved: int) -> datetime:
+def moved_close(day: date, moved: int) -> datetime:
+    """Return when an original day's close is known in the replay."""
     return datetime.combine(day + timedelta(days=moved), CLOSE_AT)
