@@ -8,11 +8,15 @@ import dagster as dg
 from meta_pipeline.orchestration.assets.backtest_aggregates import backtest_aggregates
 from meta_pipeline.orchestration.assets.diagnostics_report import diagnostics_report
 from meta_pipeline.orchestration.assets.external import approvals, live_config
+from meta_pipeline.orchestration.assets.meta_model import meta_model, prediction_logs
+from meta_pipeline.orchestration.assets.msc_policy import msc_policy
 from meta_pipeline.orchestration.assets.proposals import proposals
 from meta_pipeline.orchestration.changes import apply_approved, revert_change
 from meta_pipeline.orchestration.checks import REFRESH_CHECKS
 from meta_pipeline.orchestration.gate import approve_proposals
 from meta_pipeline.orchestration.jobs import nightly
+from meta_pipeline.orchestration.meta_model_retraining import exchangeability_alarm, retrain_meta_model, retrain_weekly
+from meta_pipeline.orchestration.policy_starts import closed_trades, policy, policy_every_half_hour
 from meta_pipeline.orchestration.pruning import prune_runs
 from meta_pipeline.orchestration.resources import DatabaseResource
 from meta_pipeline.orchestration.schedules import nightly_at_two, prune_runs_weekly
@@ -35,11 +39,18 @@ def build_definitions(resources: Mapping[str, Any] | None = None) -> dg.Definiti
             # decided and applied by people, elsewhere
             approvals,
             live_config,
+            # what the live books may do
+            msc_policy,
+            # beside the loop: base models' votes, and the model that may override them
+            prediction_logs,
+            meta_model,
         ],
         # counts reconcile; nothing NaN; no proposal without evidence; live config cites applied changes only
         asset_checks=REFRESH_CHECKS,
         jobs=[
             nightly,
+            policy,
+            retrain_meta_model,
             # a person acts: these have no schedule and no sensor
             approve_proposals,
             apply_approved,
@@ -47,8 +58,8 @@ def build_definitions(resources: Mapping[str, Any] | None = None) -> dg.Definiti
             # housekeeping
             prune_runs,
         ],
-        schedules=[nightly_at_two, prune_runs_weekly],
-        sensors=[new_backtests, failed_runs, failed_checks],
+        schedules=[nightly_at_two, policy_every_half_hour, retrain_weekly, prune_runs_weekly],
+        sensors=[new_backtests, closed_trades, exchangeability_alarm, failed_runs, failed_checks],
         resources={"database": DatabaseResource(), **(resources or {})},
         executor=dg.in_process_executor,
     )
