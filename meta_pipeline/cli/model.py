@@ -412,6 +412,7 @@ def _show_made(console: "Console", made: "Retrained") -> None:
         report.checks_table(verdict),
     ):
         console.print(table.rich())
+    console.print(report.lift_sentence(verdict), markup=False)
     console.print(report.verdict_sentence(verdict, has_champion=made.champion is not None), markup=False)
     console.print(f"Model {made.version.model_id}", markup=False)
 

@@ -5,6 +5,7 @@ fill the regime table, and the final model is fitted. Only then is the model ask
 """
 
 from dataclasses import dataclass, replace
+from typing import Final
 
 import numpy as np
 
@@ -26,10 +27,13 @@ from meta_pipeline.meta_model.prediction_log import SYNTHETIC, PredictionLog
 from meta_pipeline.meta_model.promotion import Verdict, judge
 from meta_pipeline.meta_model.provenance import feature_weights, origin, windows
 from meta_pipeline.meta_model.quarantine import Quarantined
-from meta_pipeline.meta_model.risk_control import RiskControl, choose_threshold
+from meta_pipeline.meta_model.risk_control import GRID, RiskControl, choose_threshold
 from meta_pipeline.meta_model.training_settings import DEFAULT_TRAINING, TrainingSettings
 from meta_pipeline.meta_model.training_table import TrainingTable, join
 from meta_pipeline.meta_model.walk_forward import Fold, Rows, audit, average_uniqueness
+
+BREAKER_MARGIN: Final = 0.9
+"""Share of the breaker's bound that a model may use up out of fold: a breaker is for what was not foreseen."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -111,11 +115,12 @@ def train(
         unseen = out_of_fold(table, features, split.development, embargo=split.embargo, settings=settings)
         fitted = fit_rows(table, features, split.development, embargo=split.embargo, settings=settings)
     control = _risk_control(table, unseen, settings)
+    threshold = _within_breaker(control.threshold, table, unseen, settings)
     model = MetaModel(
         models=settings.decision.models,
         weights=fitted.common.weights,
         symbols=fitted.symbols(unseen.strength),
-        threshold=control.threshold,
+        threshold=threshold,
     )
     decisions = decide_rows(model, table, split.test, settings)
     leaks = _leaks(table, split, unseen, fitted)
@@ -125,6 +130,7 @@ def train(
         **origin(predictions, outcomes, counts, settings, code_version),
         "windows": windows(table, split, unseen, fitted),
         "risk_control": control.as_dict(),
+        "acting_threshold": threshold,
         "out_of_fold": report_of(table, unseen.rows, unseen.probabilities)
         | {"fold_accuracies": list(unseen.accuracies), "skipped": list(unseen.skipped)},
         "test": held_back_report(table, split.test, decisions, evidence, settings),
@@ -179,6 +185,22 @@ def _risk_control(table: TrainingTable, unseen: OutOfFold, settings: TrainingSet
         max_error=settings.max_error,
         level=settings.error_level,
     )
+
+
+def _within_breaker(
+    threshold: float | None, table: TrainingTable, unseen: OutOfFold, settings: TrainingSettings
+) -> float | None:
+    """Raise the threshold until the model, out of fold, overrides well within what its breaker allows."""
+    if threshold is None:
+        return None
+    asked = decide_from(table.votes.take(unseen.rows), unseen.probabilities, 0.0, settings.decision).asked
+    confidence = unseen.probabilities.max(axis=1)[asked]
+    allowed = BREAKER_MARGIN * settings.decision.max_override_rate * len(unseen.rows)
+    stricter = [candidate for candidate in reversed(GRID) if candidate >= threshold]
+    for candidate in stricter:
+        if (confidence >= max(candidate, settings.decision.meta_threshold)).sum() <= allowed:
+            return candidate
+    return stricter[-1]
 
 
 def _leaks(table: TrainingTable, split: Split, unseen: OutOfFold, fitted: PooledFit) -> tuple[str, ...]:

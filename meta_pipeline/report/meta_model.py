@@ -45,6 +45,19 @@ def verdict_sentence(verdict: "Verdict", *, has_champion: bool) -> str:
     return f"The gate is shut: {failed} of {len(verdict.checks)} checks failed, the model stays a candidate, {stays}."
 
 
+def lift_sentence(verdict: "Verdict") -> str:
+    """Say plainly over which ways of deciding a lift was found."""
+    asked = [check for check in verdict.checks if check.name.startswith("lift_over_")]
+    names = {check.name.removeprefix("lift_over_").replace("_", " "): check.passed for check in asked}
+    found = [name for name, passed in names.items() if passed and name != "champion"]
+    missing = [name for name, passed in names.items() if not passed]
+    if not missing:
+        return f"A lift was found over {', '.join(found)}."
+    if not found:
+        return f"No lift was found: not over {', nor over '.join(missing)}."
+    return f"A lift was found over {', '.join(found)}, but not over {', nor over '.join(missing)}."
+
+
 def earnings_table(metadata: Mapping[str, Any]) -> Table:
     """Compare ways of deciding on the days held back: right answers, and what the model earned beyond each."""
     test = metadata["test"]

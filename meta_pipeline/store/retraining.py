@@ -10,6 +10,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
+from meta_pipeline.canonical import digest
 from meta_pipeline.errors import InputError, NothingToDo
 from meta_pipeline.meta_model.artifact_store import ArtifactStore, FolderStore, load_model
 from meta_pipeline.meta_model.decision_settings import DecisionSettings
@@ -129,6 +130,17 @@ def read_logs(connection: Connection, inputs: Inputs, models: tuple[str, ...]) -
     if inputs.outcomes is None:
         return predictions, outcome_log(store.read_outcomes(connection), horizon=horizon)
     return predictions, read_outcome_log(inputs.outcomes, horizon=horizon)
+
+
+def fingerprint(connection: Connection, inputs: Inputs) -> str:
+    """Return a text that changes when the inputs or the champion do, without reading the inputs."""
+    present = store.champion(connection, inputs.horizon)
+    n_predictions, n_outcomes = store.count_inputs(connection)
+    parts = [None if present is None else present.model_id, n_predictions, n_outcomes]
+    for path in (inputs.predictions, inputs.outcomes):
+        files = [path] if path is not None and path.is_file() else sorted(path.glob("*.*")) if path else []
+        parts += [f"{file.name}:{file.stat().st_size}:{file.stat().st_mtime_ns}" for file in files]
+    return digest([str(part) for part in parts])
 
 
 def retrain(

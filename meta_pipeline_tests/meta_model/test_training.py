@@ -135,9 +135,15 @@ class TestGate:
         assert found["override_rate"] is False
         assert found["lift_over_weighted_ensemble"] is False
 
-    def test_an_override_rate_above_the_breaker_is_not_promoted(self) -> None:
-        tight = replace(SETTINGS, decision=DecisionSettings(meta_threshold=0.5, max_override_rate=0.1))
-        assert checks(train(*planted(Truth.EDGE, real=True), settings=tight))["override_rate"] is False
+    def test_the_threshold_keeps_the_override_rate_within_the_breaker(self) -> None:
+        tight = replace(SETTINGS, decision=DecisionSettings(meta_threshold=0.5, max_override_rate=0.3))
+        training = train(*planted(Truth.EDGE, real=True), settings=tight)
+        assert checks(training)["override_rate"]
+        assert 0.1 < training.decisions.override_rate <= 0.3
+        loose = train(*planted(Truth.EDGE, real=True), settings=SETTINGS)
+        assert training.model.threshold is not None
+        assert loose.model.threshold is not None
+        assert training.model.threshold > loose.model.threshold
 
     def test_a_challenger_must_beat_the_champion_on_the_same_days(self, edge: Training) -> None:
         same = train(*planted(Truth.EDGE, real=True), settings=SETTINGS, champion=edge.model)
