@@ -17,7 +17,6 @@ from meta_pipeline.evidence.multiplicity import benjamini_hochberg, benjamini_ye
 
 Floats = NDArray[np.float64]
 
-SUGGESTIVE_P: Final = 0.20  # one-sided and not corrected: worth a look, no claim about error rates
 DAYS_PER_YEAR: Final = 365.25
 
 
@@ -43,7 +42,8 @@ def grade(
     """Grade one contrast: A, B, C or D.
 
     A: step-down adjusted p-value at most alpha, and an estimate of at least the smallest effect. B:
-    Benjamini-Hochberg at alpha, in a campaign in which the step-down rejects anything at all. C: suggestive. D: none.
+    Benjamini-Hochberg at alpha, in a campaign in which the step-down rejects anything at all. C: suggestive, the p-value
+    at most alpha before correction. D: none.
 
     The condition on B keeps the rate of campaigns without any effect that show an A or a B at the
     step-down's: alone, the two procedures reject on slightly different noise, and the union of both exceeds alpha.
@@ -63,7 +63,7 @@ def grade(
         return "A"
     if any_step_down and adjusted["benjamini_hochberg"] <= alpha:
         return "B"
-    return "C" if p_value <= SUGGESTIVE_P else "D"
+    return "C" if p_value <= alpha else "D"
 
 
 def haircut(years: float, *, short: tuple[float, float], long: tuple[float, float]) -> float:

@@ -27,7 +27,7 @@ def test_grades_follow_the_evidence() -> None:
     assert graded(0.3, 0.001, 0.02, 0.01) == "A"
     assert graded(0.04, 0.001, 0.02, 0.01) == "B"  # sure, but smaller than the smallest effect
     assert graded(0.3, 0.02, 0.2, 0.08) == "B"
-    assert graded(0.3, 0.15, 0.5, 0.3) == "C"
+    assert graded(0.3, 0.08, 0.5, 0.3) == "C"
     assert graded(0.3, 0.4, 0.9, 0.9) == "D"
     assert graded(-0.3, 0.001, 0.02, 0.01) == "D"
     assert graded(float("nan"), 0.01, 0.01, 0.01) == "D"

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.signal import lfilter
 
 from meta_pipeline.canonical import JsonValue
 from meta_pipeline.evidence.panel import RunPanel
@@ -65,12 +66,9 @@ def fat(rng: np.random.Generator, shape: int | tuple[int, ...]) -> Floats:
 def volatility(rng: np.random.Generator, n_days: int, *, persistence: float = 0.97, size: float = 0.2) -> Floats:
     """AR(1) log-volatility with mean one, roughly."""
     shocks = rng.standard_normal(n_days) * size
-    path = np.empty(n_days)
-    level = shocks[0] / np.sqrt(1 - persistence**2)
-    for t in range(n_days):
-        level = persistence * level + shocks[t] if t else level
-        path[t] = level
-    return np.exp(path - size**2 / (1 - persistence**2))
+    shocks[0] /= np.sqrt(1 - persistence**2)
+    path = np.asarray(lfilter([1.0], [1.0, -persistence], shocks))
+    return np.asarray(np.exp(path - size**2 / (1 - persistence**2)))
 
 
 def grid(n_knobs: int = 6, n_levels: int = 3) -> NDArray[np.int64]:
