@@ -8,8 +8,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from meta_pipeline.cli import common
-from meta_pipeline.cli.model_files import champion_model, contents, decide_lines, named_model, verified
+from meta_pipeline.cli import common, model_upkeep
+from meta_pipeline.cli.model_files import (
+    Horizon,
+    Models,
+    Outcomes,
+    Predictions,
+    champion_model,
+    contents,
+    decide_lines,
+    inputs_named,
+    named_model,
+    names_of,
+    verified,
+    version_json,
+)
 from meta_pipeline.errors import InputError, Unhealthy
 
 if TYPE_CHECKING:
@@ -17,20 +30,10 @@ if TYPE_CHECKING:
 
     from meta_pipeline.canonical import JsonValue
     from meta_pipeline.meta_model.training_settings import TrainingSettings
-    from meta_pipeline.store.meta_model import StoredVersion
     from meta_pipeline.store.retraining import Inputs, Retrained
 
 app = typer.Typer(no_args_is_help=True, help="Train, judge, verify and replay the meta-model.")
 
-Predictions = Annotated[
-    Path | None, typer.Option(help="JSON lines file, or folder of them. Unset: the settings', else the database.")
-]
-Outcomes = Annotated[
-    Path | None, typer.Option(help="CSV file, or folder of them. Unset: the settings', else the database.")
-]
-Models = Annotated[str | None, typer.Option(help="Names of the base models, separated by commas.")]
-Horizon = Annotated[str, typer.Option(help="Name of the horizon, where outcomes are of several.")]
-Reason = Annotated[str, typer.Option(help="Why; goes into the audit log.")]
 Costs = Annotated[str | None, typer.Option(help="Cost by symbol, where it differs: BTCUSDT=0.1,ETHUSDT=0.2")]
 
 
@@ -68,7 +71,7 @@ def train(
             shown.update("Four base models vote on real prices, day by day ...")
             inputs, chosen = _lab(chosen)
         else:
-            inputs = _inputs(predictions, outcomes, trades_of, horizon)
+            inputs = inputs_named(predictions, outcomes, trades_of, horizon)
         shown.update("Training ...")
         with common.open_database() as database:
             made = retrain(
@@ -96,9 +99,9 @@ def status(
         alarms = {version.model_id: store.open_alarm(connection, version.model_id) for version in champions}
         n_predictions, n_outcomes = store.count_inputs(connection)
     payload: JsonValue = {
-        "champions": [_version_json(version) for version in champions],
+        "champions": [version_json(version) for version in champions],
         "open_alarms": [model_id for model_id, alarm in alarms.items() if alarm is not None],
-        "versions": [_version_json(version) for version in versions],
+        "versions": [version_json(version) for version in versions],
         "stored_predictions": n_predictions,
         "stored_outcomes": n_outcomes,
         "enabled": environment.enabled,
@@ -174,7 +177,7 @@ def decide(
     environment = read_environment(os.environ)
     loaded = named_model(model) if model is not None else champion_model()
     names = None if loaded is None else loaded.models
-    settings = environment.settings(_names(models) or names)
+    settings = environment.settings(names_of(models) or names)
     if model is not None:
         settings = replace(settings, enabled=True)
     if threshold is not None:
@@ -223,103 +226,10 @@ def replay(
         raise typer.Exit(Unhealthy.exit_code)
 
 
-@app.command()
-def record(
-    predictions: Annotated[Path | None, typer.Option(help="JSON lines file, or folder of them.")] = None,
-    outcomes: Annotated[Path | None, typer.Option(help="CSV file, or folder of them.")] = None,
-    models: Models = None,
-    as_json: common.AsJson = False,
-) -> None:
-    """Put prediction logs and outcomes into the database's tables; the same lines again add nothing.
-
-    Lines that cannot be used are left out and listed by reason. All or nothing is written.
-    """
-    from meta_pipeline.meta_model.quarantine import reasons_of
-    from meta_pipeline.store.recording import record_logs
-
-    if predictions is None and outcomes is None:
-        raise InputError("nothing to record; name --predictions, --outcomes, or both")
-    names = _names(models) or _names(common.settings().base_models)
-    assert names is not None
-    with common.open_database() as database:
-        counted = record_logs(database, predictions, outcomes, names)
-    payload: JsonValue = {
-        "new_predictions": counted.new_predictions,
-        "new_outcomes": counted.new_outcomes,
-        "quarantined": reasons_of(counted.quarantined),
-    }
-
-    def human(console: "Console") -> None:
-        console.print(f"{counted.new_predictions:,} new predictions, {counted.new_outcomes:,} new outcomes.")
-        for item in counted.quarantined[:20]:
-            console.print(f"{item.source}:{item.line} {item.reason}: {item.detail}", markup=False)
-        if len(counted.quarantined) > 20:
-            console.print(f"... and {len(counted.quarantined) - 20:,} more lines that cannot be used.")
-
-    common.emit(payload, as_json=as_json, human=human)
-
-
-@app.command()
-def watch(
-    predictions: Predictions = None,
-    outcomes: Outcomes = None,
-    horizon: Horizon = "",
-    as_json: common.AsJson = False,
-) -> None:
-    """Look at the champion's outcomes since it was tested; raise its alarm if they are no longer as they were."""
-    from meta_pipeline.store.retraining import artifact_store, training_of, watch_champion
-
-    settings = common.settings()
-    inputs = _inputs(predictions, outcomes, None, horizon)
-    with common.open_database() as database:
-        version, found, alarm = watch_champion(
-            database, artifact_store(settings), inputs, training_of(settings), clock=common.now
-        )
-
-    def human(console: "Console") -> None:
-        state = "no alarm" if alarm is None else f"ALARM since {alarm.raised_at:%Y-%m-%d %H:%M %Z}"
-        console.print(
-            f"Champion {version.model_id[:12]}: {state}; {found.n_new:,} outcomes since it was tested, statistic "
-            f"{found.alarm.statistic:.1f} of {found.alarm.limit:g}, adaptive threshold {found.threshold.threshold:.2f}."
-        )
-
-    payload: JsonValue = {"model": version.model_id, "alarm_open": alarm is not None, **found.as_dict()}
-    common.emit(payload, as_json=as_json, human=human)
-
-
-@app.command()
-def retire(reason: Reason, horizon: Horizon = "", as_json: common.AsJson = False) -> None:
-    """Take the champion out of use: every decision defers until another model passes the gate."""
-    from meta_pipeline.store import meta_model as store
-
-    with common.open_database() as database, database.begin() as connection:
-        version = store.retire(connection, reason=reason, actor=common.actor(), now=common.now(), horizon=horizon)
-    common.emit(
-        _version_json(version), as_json=as_json, human=lambda console: console.print(f"Retired {version.model_id}.")
-    )
-
-
-@app.command("clear-alarm")
-def clear_alarm(reason: Reason, horizon: Horizon = "", as_json: common.AsJson = False) -> None:
-    """Say that the champion may be trusted again, and why."""
-    from meta_pipeline.errors import NothingToDo
-    from meta_pipeline.store import meta_model as store
-
-    with common.open_database() as database, database.begin() as connection:
-        present = store.champion(connection, horizon)
-        if present is None:
-            raise NothingToDo("there is no champion, so no alarm is open")
-        alarm = store.clear_alarm(connection, present.model_id, reason=reason, actor=common.actor(), now=common.now())
-    common.emit(
-        {"alarm_id": alarm.alarm_id, "model": alarm.model_id},
-        as_json=as_json,
-        human=lambda console: console.print(f"The alarm of {alarm.model_id} is cleared."),
-    )
-
-
-def _names(text: str | None) -> tuple[str, ...] | None:
-    names = tuple(name.strip() for name in (text or "").split(",") if name.strip())
-    return names or None
+app.command()(model_upkeep.record)
+app.command()(model_upkeep.watch)
+app.command()(model_upkeep.retire)
+app.command("clear-alarm")(model_upkeep.clear_alarm)
 
 
 def _training(
@@ -339,7 +249,7 @@ def _training(
     from meta_pipeline.store.retraining import costs_by_symbol, training_of
 
     chosen = training_of(common.settings())
-    names = _names(models)
+    names = names_of(models)
     decision = chosen.decision if names is None else DecisionSettings(models=names)
     if threshold is not None:
         decision = replace(decision, meta_threshold=threshold)
@@ -363,19 +273,6 @@ def _one_of(kinds: Any, value: str, option: str) -> Any:
         return kinds(value)
     except ValueError:
         raise InputError(f"{option} is {value!r}; write {' or '.join(kinds)}") from None
-
-
-def _inputs(predictions: Path | None, outcomes: Path | None, trades_of: str | None, horizon: str) -> "Inputs":
-    from meta_pipeline.store.retraining import inputs_of
-
-    known = inputs_of(common.settings())
-    return replace(
-        known,
-        predictions=predictions or known.predictions,
-        outcomes=outcomes or known.outcomes,
-        trades_of=trades_of,
-        horizon=horizon,
-    )
 
 
 def _lab(chosen: "TrainingSettings") -> "tuple[Inputs, TrainingSettings]":
@@ -415,23 +312,6 @@ def _show_made(console: "Console", made: "Retrained") -> None:
     console.print(report.lift_sentence(verdict), markup=False)
     console.print(report.verdict_sentence(verdict, has_champion=made.champion is not None), markup=False)
     console.print(f"Model {made.version.model_id}", markup=False)
-
-
-def _version_json(version: "StoredVersion") -> "dict[str, JsonValue]":
-    from meta_pipeline.report.meta_model import failed_checks
-
-    return {
-        "model": version.model_id,
-        "horizon": version.horizon,
-        "status": version.status,
-        "data_kind": version.data_kind,
-        "n_samples": version.n_samples,
-        "passed": version.passed,
-        "failed_checks": list(failed_checks(version.verdict)),
-        "created_at": version.created_at.isoformat(),
-        "promoted_at": None if version.promoted_at is None else version.promoted_at.isoformat(),
-        "retired_at": None if version.retired_at is None else version.retired_at.isoformat(),
-    }
 
 
 def _show_figures(console: "Console", figures: "dict[str, JsonValue]") -> None:

@@ -1,9 +1,11 @@
 """The models that the command line works on: where they are, and what is done with one."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from meta_pipeline.cli import common
 from meta_pipeline.errors import InputError, MetaPipelineError
@@ -12,6 +14,56 @@ if TYPE_CHECKING:
     from meta_pipeline.canonical import JsonValue
     from meta_pipeline.meta_model.artifact_store import FolderStore
     from meta_pipeline.meta_model.model import MetaModel
+    from meta_pipeline.store.meta_model import StoredVersion
+    from meta_pipeline.store.retraining import Inputs
+
+
+Predictions = Annotated[
+    Path | None, typer.Option(help="JSON lines file, or folder of them. Unset: the settings', else the database.")
+]
+Outcomes = Annotated[
+    Path | None, typer.Option(help="CSV file, or folder of them. Unset: the settings', else the database.")
+]
+Models = Annotated[str | None, typer.Option(help="Names of the base models, separated by commas.")]
+Horizon = Annotated[str, typer.Option(help="Name of the horizon, where outcomes are of several.")]
+
+
+def names_of(text: str | None) -> tuple[str, ...] | None:
+    """Read names separated by commas; None where there are none."""
+    names = tuple(name.strip() for name in (text or "").split(",") if name.strip())
+    return names or None
+
+
+def inputs_named(predictions: Path | None, outcomes: Path | None, trades_of: str | None, horizon: str) -> "Inputs":
+    """Return the inputs that the options name, else those of the settings."""
+    from meta_pipeline.store.retraining import inputs_of
+
+    known = inputs_of(common.settings())
+    return replace(
+        known,
+        predictions=predictions or known.predictions,
+        outcomes=outcomes or known.outcomes,
+        trades_of=trades_of,
+        horizon=horizon,
+    )
+
+
+def version_json(version: "StoredVersion") -> "dict[str, JsonValue]":
+    """Return a trained model as a JSON object."""
+    from meta_pipeline.report.meta_model import failed_checks
+
+    return {
+        "model": version.model_id,
+        "horizon": version.horizon,
+        "status": version.status,
+        "data_kind": version.data_kind,
+        "n_samples": version.n_samples,
+        "passed": version.passed,
+        "failed_checks": list(failed_checks(version.verdict)),
+        "created_at": version.created_at.isoformat(),
+        "promoted_at": None if version.promoted_at is None else version.promoted_at.isoformat(),
+        "retired_at": None if version.retired_at is None else version.retired_at.isoformat(),
+    }
 
 
 def model_store() -> "FolderStore":
