@@ -1,5 +1,6 @@
 """Knobs: what a declaration may say, which values and changes it allows, what a change does to risk."""
 
+import json
 import math
 from typing import Any
 
@@ -7,9 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meta_pipeline.canonical import ABSENT, Level
+from meta_pipeline.canonical import ABSENT, Level, canonical_json
 from meta_pipeline.errors import InputError
-from meta_pipeline.proposals.knobs import Knob, RiskDirection, is_identifier_or_date, knob_of, typed_value
+from meta_pipeline.proposals.knobs import (
+    KNOB_TYPES,
+    NUMERIC_TYPES,
+    Knob,
+    RiskDirection,
+    is_identifier_or_date,
+    knob_of,
+    typed_value,
+)
 
 VOLATILITY = Knob(
     path="risk.max_vol",
@@ -235,16 +244,61 @@ def test_a_typed_value_that_is_not_of_the_knobs_type_is_refused(knob_type: str, 
 
 
 LEVELS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=12) | st.just(ABSENT)
+NUMBERS = st.floats(-1e6, 1e6)
+VALUES: dict[str, st.SearchStrategy[Any]] = {
+    "bool": st.booleans(),
+    "int": st.integers(-(10**6), 10**6),
+    "float": NUMBERS,
+    "str": st.sampled_from(["fast", "slow", "naïve", "a b"]),
+    "json": st.dictionaries(st.sampled_from(["a", "b"]), NUMBERS | st.none(), max_size=2),
+}
+"""Knob type -> values of it. A new knob type is added here, and the invariants below cover it."""
 
 
-@given(st.sampled_from(["bool", "int", "float", "str", "json"]), st.sampled_from(list(RiskDirection)), LEVELS, LEVELS)
-def test_no_value_whatever_makes_a_knob_fail_and_an_allowed_one_is_of_its_type(
-    knob_type: str, direction: RiskDirection, before: Level, after: Level
+@st.composite
+def knobs(draw: st.DrawFn) -> Knob:
+    knob_type = draw(st.sampled_from(sorted(KNOB_TYPES)))
+    fields: dict[str, Any] = {
+        "path": draw(st.sampled_from(["x", "risk.x", "a.b.c"])),
+        "knob_type": knob_type,
+        "risk_direction": draw(st.sampled_from(list(RiskDirection))),
+        "changeable": draw(st.booleans()),
+        "optional": draw(st.booleans()),
+    }
+    if draw(st.booleans()):
+        fields["choices"] = tuple(draw(st.lists(VALUES[knob_type], min_size=1, max_size=3)))
+    if knob_type in NUMERIC_TYPES and draw(st.booleans()):
+        fields["lower"], fields["upper"] = sorted((draw(NUMBERS), draw(NUMBERS)))
+        fields["max_step"] = draw(st.none() | st.floats(1e-6, 1e6))
+    return Knob(**fields)
+
+
+def test_there_are_values_to_try_for_every_knob_type() -> None:
+    assert set(VALUES) == set(KNOB_TYPES)
+
+
+@given(knobs())
+def test_whatever_is_declared_can_be_declared_again_from_its_json(knob: Knob) -> None:
+    written = json.loads(canonical_json(knob.to_json()))
+    assert knob_of(written) == knob
+    assert canonical_json(knob_of(written).to_json()) == canonical_json(written)
+
+
+@given(knobs(), st.data())
+def test_what_a_knob_does_not_allow_is_refused_with_its_name_and_the_rest_is_of_its_type(
+    knob: Knob, data: st.DataObject
 ) -> None:
-    numeric = {"lower": -10.0, "upper": 10.0} if knob_type in {"int", "float"} else {}
-    knob = Knob(path="x", knob_type=knob_type, risk_direction=direction, **numeric)  # type: ignore[arg-type]
-    objection = knob.objection_to_change(before, after)
+    before, after = (data.draw(LEVELS | VALUES[knob.knob_type]) for _ in range(2))
     assert knob.risk_change(before, after) in {"raises", "reduces", "neutral", "unknown"}
-    if objection is None and knob_type in {"int", "float"}:
-        assert isinstance(after, int | float)
-        assert -10 <= after <= 10
+    objection = knob.objection_to_change(before, after)
+    if objection is not None:
+        assert knob.path in objection
+        return
+    assert knob.changeable
+    if after is ABSENT:
+        assert knob.optional
+        return
+    assert KNOB_TYPES[knob.knob_type](after)
+    if isinstance(after, int | float) and knob.knob_type in NUMERIC_TYPES:
+        assert knob.lower is None or after >= knob.lower
+        assert knob.upper is None or after <= knob.upper

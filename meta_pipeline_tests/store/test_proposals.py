@@ -7,10 +7,18 @@ from typing import Any
 import pytest
 
 from meta_pipeline.canonical import ABSENT, Level, digest
-from meta_pipeline.errors import Blocked, InputError, MetaPipelineError, NotFound, StaleBase
+from meta_pipeline.errors import (
+    Blocked,
+    Conflict,
+    IllegalTransition,
+    InputError,
+    MetaPipelineError,
+    NotFound,
+    StaleBase,
+)
 from meta_pipeline.proposals.digests import proposal_id, tampering
 from meta_pipeline.proposals.states import Status
-from meta_pipeline.store import governance, proposals
+from meta_pipeline.store import governance, proposal_rows, proposals
 from meta_pipeline.store.database import Database
 from meta_pipeline_tests.proposals.governed import draft
 from meta_pipeline_tests.store.governed import (
@@ -241,3 +249,14 @@ def test_a_refused_draft_leaves_nothing_behind(database: Database) -> None:
     save(database, draft("risk.max_vol", 0.5, 5.0))
     assert contents(database) == before
     assert SETTINGS.rejection_days == 30
+
+
+def test_a_proposal_is_not_moved_on_the_strength_of_a_content_that_is_no_more(database: Database) -> None:
+    prepare(database)
+    read = propose(database)
+    governance.edit(database, read.proposal_id, rationale="in other words", editor="zoe", now=NOW)
+    with pytest.raises(Conflict, match="changed meanwhile"), database.begin() as connection:
+        proposal_rows.move(connection, read, Status.WITHDRAWN)
+    with pytest.raises(IllegalTransition, match="is PENDING"), database.begin() as connection:
+        proposal_rows.move(connection, read, Status.APPLIED, applied_at=NOW)
+    assert status(database, read) == "PENDING"
