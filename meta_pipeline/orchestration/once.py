@@ -19,7 +19,7 @@ from meta_pipeline.orchestration.assets.external import approvals, live_config
 from meta_pipeline.orchestration.assets.proposals import proposals
 from meta_pipeline.orchestration.checks import REFRESH_CHECKS
 from meta_pipeline.orchestration.jobs import nightly
-from meta_pipeline.orchestration.refreshing import NIGHTLY, scope_tag
+from meta_pipeline.orchestration.refreshing import NIGHTLY, REFRESH, scope_tag
 from meta_pipeline.orchestration.resources import DatabaseResource
 
 
@@ -66,7 +66,9 @@ def run_nightly(database: DatabaseResource, *, strategies: tuple[str, ...] = (),
     job = definitions.resolve_job_def(NIGHTLY)
     with _instance() as (instance, kept), _quiet(not verbose):
         result = job.execute_in_process(
-            instance=instance, tags=scope_tag(strategies) if strategies else None, raise_on_error=False
+            instance=instance,
+            tags={REFRESH: "command_line", **(scope_tag(strategies) if strategies else {})},
+            raise_on_error=False,
         )
         return RunSummary(run_id=result.run_id, kept=kept, error=_error(result), failed_checks=_failed_checks(result))
 

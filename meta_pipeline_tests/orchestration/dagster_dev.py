@@ -14,7 +14,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 STARTS_WITHIN = 120.0
-ENDS_WITHIN = 20.0
+ENDS_WITHIN = 60.0
 
 
 def free_port() -> int:
