@@ -93,7 +93,8 @@ def declare(connection: Connection, strategy: Strategy, *, actor: str, now: date
         .on_conflict_do_nothing()
     )
     lock(connection, strategy.strategy_id)
-    if not versions(connection, strategy.strategy_id):  # new, or known by its runs only
+    ever = select(config_versions.c.version).where(config_versions.c.strategy_id == strategy.strategy_id)
+    if connection.execute(ever.limit(1)).first() is None:  # new, or known by its runs only
         return _create(connection, strategy, actor=actor, now=now)
     there = load(connection, strategy.strategy_id)
     _refuse_other_config(connection, there, strategy)
