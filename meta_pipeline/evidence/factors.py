@@ -74,6 +74,8 @@ class Factor:
 
 def level_at(config: Config, path: str) -> Level:
     """Return the value at a dotted path of a nested configuration, or ABSENT."""
+    if "." not in path:
+        return config.get(path, ABSENT)
     node: JsonValue = config
     for part in path.split("."):
         if not isinstance(node, Mapping) or part not in node:
@@ -111,16 +113,16 @@ def read_factors(configs: Sequence[Config], declared: Sequence[str]) -> tuple[Fa
     return tuple(factors)
 
 
+_SCALARS: Final = (bool, int, float, str)
+
+
 def _leaves(node: Config, prefix: str) -> Iterator[tuple[str, Level]]:
     for key, value in node.items():
         path = f"{prefix}{key}"
-        if isinstance(value, Mapping) and value:
+        if type(value) not in _SCALARS and isinstance(value, Mapping) and value:
             yield from _leaves(value, f"{path}.")
         else:
             yield path, value
-
-
-_SCALARS: Final = (bool, int, float, str)
 
 
 def _factor(path: str, values: Sequence[Level], role: Role) -> Factor:
@@ -129,7 +131,7 @@ def _factor(path: str, values: Sequence[Level], role: Role) -> Factor:
     seen: dict[tuple[type, object], int] = {}  # most values are scalars that come again and again
     codes = np.empty(len(values), dtype=np.int64)
     for run, value in enumerate(values):
-        scalar = isinstance(value, _SCALARS) and value != 0  # 0.0 and -0.0 are equal, yet only one is canonical
+        scalar = type(value) in _SCALARS and value != 0  # 0.0 and -0.0 are equal, yet only one is canonical
         code = seen.get((type(value), value)) if scalar else None
         if code is None:
             code = keys.setdefault(level_key(value), len(levels))

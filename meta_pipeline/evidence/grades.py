@@ -42,8 +42,8 @@ def grade(
     """Grade one contrast: A, B, C or D.
 
     A: step-down adjusted p-value at most alpha, and an estimate of at least the smallest effect. B:
-    Benjamini-Hochberg at alpha, in a campaign in which the step-down rejects anything at all. C: suggestive, the p-value
-    at most alpha before correction. D: none.
+    Benjamini-Hochberg at alpha, in a campaign in which the step-down rejects anything at all. C: suggestive, the
+    p-value at most alpha before correction. D: none.
 
     The condition on B keeps the rate of campaigns without any effect that show an A or a B at the
     step-down's: alone, the two procedures reject on slightly different noise, and the union of both exceeds alpha.
