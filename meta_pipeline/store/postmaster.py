@@ -196,13 +196,17 @@ class Postmaster:
         import psutil
 
         try:
-            command = psutil.Process(process).cmdline()
+            for _ in range(10):
+                # Before it becomes the server, what was launched is still the shell, with the same
+                # arguments; at the very moment it has none. A kernel thread never has any.
+                if command := psutil.Process(process).cmdline():
+                    return str(self.data) in command
+                time.sleep(0.005)
         except psutil.NoSuchProcess:
             return False
         except psutil.AccessDenied:
             return True
-        # Before it becomes the server, the launched process is still the shell, with the same arguments.
-        return str(self.data) in command
+        return False
 
     def _prepare_socket_folder(self) -> None:
         folder = self.socket_folder
