@@ -98,9 +98,10 @@ def direction_violations(module: str, source: str) -> list[str]:
     return found
 
 
-def _allowed(own: str, other: str) -> bool:
+def _allowed(own: str, other: str, item: Import) -> bool:
     lower = FLOORS[other] < FLOORS[own] or FLOORS[other] == 0
-    return lower or {own, other} <= NEIGHBOURS or (own, other) in STEPS_ASIDE
+    named = item.only_types and (own, other) in NAMED_ONLY
+    return lower or named or {own, other} <= NEIGHBOURS or (own, other) in STEPS_ASIDE
 
 
 def cycles(sources: Mapping[str, str]) -> list[list[str]]:

@@ -202,6 +202,9 @@ sys.exit(int(code))
 QUICK_PURE_TESTS = (
     "backtests/test_quality.py",
     "diagnostics/test_configurations.py",
+    "evidence/test_contrasts.py",
+    "evidence/test_design.py",
+    "evidence/test_sharpe.py",
     "lab/test_design.py",
     "proposals/test_knobs.py",
     "proposals/test_states.py",
