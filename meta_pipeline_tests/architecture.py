@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -54,9 +55,14 @@ class Import(NamedTuple):
     only_types: bool  # under `if TYPE_CHECKING:`
 
 
+@cache
+def _tree(source: str) -> ast.Module:
+    return ast.parse(source)
+
+
 def imports(source: str) -> list[Import]:
     """List what a module imports, inside functions too."""
-    return list(_imports(ast.parse(source).body, at_import=True, only_types=False))
+    return list(_imports(_tree(source).body, at_import=True, only_types=False))
 
 
 def _imports(body: Iterable[ast.AST], *, at_import: bool, only_types: bool) -> Iterator[Import]:
@@ -144,7 +150,7 @@ def purity_violations(module: str, source: str) -> list[str]:
         or item.target in {"os.environ", "os.getenv"}
     ]
     names = _full_names(source)
-    for node in ast.walk(ast.parse(source)):
+    for node in ast.walk(_tree(source)):
         if isinstance(node, ast.Attribute):
             name = _dotted(node, names)
             if name in {"os.environ", "os.getenv", "os.urandom"}:
@@ -172,7 +178,7 @@ def _call_problems(node: ast.Call, names: Mapping[str, str]) -> Iterator[str]:
 def _full_names(source: str) -> dict[str, str]:
     """Return local name -> full name for what a module imports (`np` -> "numpy")."""
     names: dict[str, str] = {}
-    for node in ast.walk(ast.parse(source)):
+    for node in ast.walk(_tree(source)):
         if isinstance(node, ast.Import):
             names |= {
                 alias.asname or alias.name.partition(".")[0]: alias.name
@@ -198,13 +204,13 @@ def environment_at_import(module: str, source: str) -> list[str]:
     names = _full_names(source)
     functions = {
         inner
-        for node in ast.walk(ast.parse(source))
+        for node in ast.walk(_tree(source))
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
         for inner in range(node.lineno, (node.end_lineno or node.lineno) + 1)
     }
     return [
         f"{module}:{node.lineno} reads the environment at import"
-        for node in ast.walk(ast.parse(source))
+        for node in ast.walk(_tree(source))
         if isinstance(node, ast.Attribute | ast.Name)
         and _dotted(node, names) in {"os.environ", "os.getenv"}
         and node.lineno not in functions
