@@ -21,7 +21,7 @@ from meta_pipeline.policy.parameters import LIMITS
 from meta_pipeline.policy.scores import classic_scores, edge_bounds, objections
 from meta_pipeline.settings import Settings
 from meta_pipeline.store.executors import list_executors, skew
-from meta_pipeline.store.live_books import LiveStrategy, load_scope
+from meta_pipeline.store.live_books import LIVE, LiveStrategy, load_scope
 from meta_pipeline.store.policies import PolicyRecord, history, latest_policy, mode_changes
 from meta_pipeline.store.policy_inputs import SCORE_DAYS, rankings_table
 from meta_pipeline.store.policy_publishing import publications
@@ -69,9 +69,9 @@ def status_json(connection: Connection, scope: str, settings: Settings, *, now: 
     Raises
     ------
     NotFound
-        If there is no such book.
+        If there is no such book; that "live" is not there yet only means that nothing is.
     """
-    load_scope(connection, scope)
+    _require(connection, scope)
     record = latest_policy(connection, scope)
     config: Json = {
         "evaluation_period_days": SLOPE_DAYS,
@@ -148,9 +148,9 @@ def history_json(
     Raises
     ------
     NotFound
-        If there is no such book.
+        If there is no such book; that "live" is not there yet only means that nothing is.
     """
-    load_scope(connection, scope)
+    _require(connection, scope)
     records = history(connection, scope, limit=limit + 1, before_id=before_id)
     shown, more = records[:limit], len(records) > limit
     changes = mode_changes(connection, scope, limit=limit)
@@ -178,9 +178,9 @@ def health_json(connection: Connection, scope: str, *, now: datetime) -> Json:
     Raises
     ------
     NotFound
-        If there is no such book.
+        If there is no such book; that "live" is not there yet only means that nothing is.
     """
-    load_scope(connection, scope)
+    _require(connection, scope)
     record = latest_policy(connection, scope)
     health: Mapping[str, Any] = {} if record is None else record.inputs["health"]
     problems = list(health.get("problems", []))
@@ -238,9 +238,9 @@ def strategies_json(connection: Connection, scope: str, settings: Settings, *, n
     Raises
     ------
     NotFound
-        If there is no such book.
+        If there is no such book; that "live" is not there yet only means that nothing is.
     """
-    load_scope(connection, scope)
+    _require(connection, scope)
     table, strategies = rankings_table(connection, scope, now=now)
     record = latest_policy(connection, scope)
     regime = None if record is None or record.inputs["health"]["regime"] is None else record.inputs["health"]["regime"]
@@ -283,6 +283,11 @@ def strategies_json(connection: Connection, scope: str, settings: Settings, *, n
         "max_strategies": settings.policy_max_strategies,
         "timestamp": now.isoformat(),
     }
+
+
+def _require(connection: Connection, scope: str) -> None:
+    if scope != LIVE:
+        load_scope(connection, scope)
 
 
 def _named(strategy: LiveStrategy, now: datetime) -> Json:

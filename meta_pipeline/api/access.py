@@ -1,0 +1,115 @@
+"""Who asks, and what they may: a token's role, or, on a loopback address without tokens, the user of the machine."""
+
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Annotated, Any, Final, TypeVar
+
+from fastapi import Depends, Request
+from fastapi.security import HTTPBearer
+from starlette.concurrency import run_in_threadpool
+
+from meta_pipeline.api.context import Context, Kept, context_of
+from meta_pipeline.api.problems import ProblemError
+from meta_pipeline.store.api_tokens import ROLES, Token, any_tokens, find_token
+
+T = TypeVar("T")
+
+REMEMBERED_SECONDS: Final = 5.0
+"""A token that was looked up is believed for so long: a revoked one ends at most that late."""
+
+LONGEST_TOKEN: Final = 200
+
+READERS: Final = frozenset({"reader", "researcher", "approver", "operator"})
+POLICY_READERS: Final = READERS | {"executor"}
+
+bearer: Final = HTTPBearer(auto_error=False, description="A token of `meta-pipeline tokens new`.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Caller:
+    """Who acts: the name that is recorded, and the role."""
+
+    name: str
+    roles: frozenset[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tokens:
+    """Tokens that were looked up a moment ago."""
+
+    found: Kept[Token | None]
+    exist: Kept[bool]
+
+
+def remembered_tokens() -> Tokens:
+    """Return an empty memory."""
+    return Tokens(found=Kept(REMEMBERED_SECONDS), exist=Kept(REMEMBERED_SECONDS))
+
+
+def needs(*roles: str) -> Callable[..., Coroutine[Any, Any, Caller]]:
+    """Return a dependency that lets callers with one of these roles in.
+
+    Raises, when used
+    -----------------
+    ProblemError
+        401 without a good token, 403 with one of another role.
+    """
+    unknown = set(roles) - set(ROLES)
+    assert not unknown, unknown
+
+    async def allowed(request: Request, _: Annotated[object, Depends(bearer)] = None) -> Caller:
+        context = context_of(request)
+        caller = await _caller(request, context)
+        if not caller.roles & set(roles):
+            raise ProblemError(
+                403, "not_permitted", f"the token of {caller.name!a} may not do this; it takes the role {_any(roles)}"
+            )
+        return caller
+
+    return allowed
+
+
+async def _caller(request: Request, context: Context) -> Caller:
+    memory: Tokens = request.app.state.tokens
+    scheme, _, text = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer" and 0 < len(text) <= LONGEST_TOKEN:
+        token = await memory.found.get(text.strip(), lambda: _look_up(context, text.strip()))
+        if token is not None and token.expires_at > context.now():
+            return Caller(name=token.name, roles=frozenset({token.role}))
+        raise _sign_in("this token is unknown, revoked or expired")
+    if scheme:
+        raise _sign_in("sign in with: Authorization: Bearer TOKEN")
+    if context.open_access and not await memory.exist.get("", lambda: _any_tokens(context)):
+        return Caller(name=context.actor, roles=frozenset(ROLES))
+    raise _sign_in("this needs a token: meta-pipeline tokens new")
+
+
+def _look_up(context: Context, text: str) -> Token | None:
+    with context.database.connect() as connection:
+        return find_token(connection, text, now=context.now())
+
+
+def _any_tokens(context: Context) -> bool:
+    with context.database.connect() as connection:
+        return any_tokens(connection, now=context.now())
+
+
+async def in_thread(work: Callable[[], T]) -> T:
+    """Run work that waits for the database in a thread."""
+    return await run_in_threadpool(work)
+
+
+def _sign_in(detail: str) -> ProblemError:
+    return ProblemError(401, "not_signed_in", detail, {"WWW-Authenticate": "Bearer"})
+
+
+def _any(roles: tuple[str, ...]) -> str:
+    return " or ".join(sorted(roles))
+
+
+Reader = Annotated[Caller, Depends(needs(*READERS))]
+PolicyReader = Annotated[Caller, Depends(needs(*POLICY_READERS))]
+Executor = Annotated[Caller, Depends(needs("executor", "operator"))]
+Researcher = Annotated[Caller, Depends(needs("researcher", "operator"))]
+Approver = Annotated[Caller, Depends(needs("approver"))]
+Operator = Annotated[Caller, Depends(needs("operator"))]

@@ -1,0 +1,118 @@
+"""/api/v1/changes and /api/v1/audit: what was applied, undoing it, and the record of everything."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Path, Query
+from starlette.responses import Response
+
+from meta_pipeline.api import answers
+from meta_pipeline.api.access import Caller, Reader, in_thread, needs
+from meta_pipeline.api.conditions import IdempotencyKey, IfMatch, json_response, once, require_match
+from meta_pipeline.api.context import Context, Ctx
+from meta_pipeline.api.forms import RevertForm
+from meta_pipeline.api.pages import Cursor, Limit, moment_and_id, number, page
+from meta_pipeline.api.problems import problem_responses
+from meta_pipeline.api.representations import change_etag, change_json, entry_json
+from meta_pipeline.api.strict_route import StrictRoute
+from meta_pipeline.store import audit, changes, governance, pages
+from meta_pipeline.store.changes import ChangeRecord
+
+router = APIRouter(prefix="/api/v1", tags=["changes"], route_class=StrictRoute)
+
+ChangeId = Annotated[str, Path(min_length=1, max_length=64, description="The whole id.")]
+Reverter = Annotated[Caller, Depends(needs("approver", "operator"))]
+
+
+@router.get("/changes", responses={**problem_responses(), 200: {"model": answers.Page}})
+async def list_changes(
+    context: Ctx,
+    _: Reader,
+    strategy_id: Annotated[str | None, Query(min_length=1, max_length=64)] = None,
+    reverted: Annotated[bool | None, Query(description="Only those that were, or were not; left out: both.")] = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> Response:
+    """List applied changes, the newest first."""
+    after = moment_and_id(cursor)
+
+    def read() -> dict[str, Any]:
+        with context.database.connect() as connection:
+            records, more = pages.changes_page(
+                connection, limit=limit, after=after, strategy_id=strategy_id, reverted=reverted
+            )
+        last = (records[-1].applied_at, records[-1].change_id) if more else None
+        return page([change_json(record) for record in records], last)
+
+    return json_response(await in_thread(read))
+
+
+@router.get("/changes/{change_id}", responses={**problem_responses(), 200: {"model": answers.Change}})
+async def get_change(context: Ctx, _: Reader, change_id: ChangeId) -> Response:
+    """Return one change; its ETag names whether it is in force."""
+    record = await in_thread(lambda: _read(context, change_id))
+    return json_response(change_json(record), headers={"ETag": change_etag(record)})
+
+
+@router.post(
+    "/changes/{change_id}/revert", responses={**problem_responses(409, 412, 428), 200: {"model": answers.Acted}}
+)
+async def revert(
+    context: Ctx,
+    caller: Reverter,
+    change_id: ChangeId,
+    form: RevertForm,
+    if_match: IfMatch = None,
+    idempotency_key: IdempotencyKey = None,
+) -> Response:
+    """Restore the exact state before a change; refused, with a three-way difference, where the key moved since."""
+
+    def work() -> Response:
+        require_match(if_match, change_etag(_read(context, change_id)))
+        result = governance.revert(
+            context.database,
+            change_id,
+            actor=caller.name,
+            reason=form.reason,
+            now=context.now(),
+            dry_run=form.dry_run,
+        )
+        return json_response(result.to_json(), headers={"ETag": change_etag(_read(context, change_id))})
+
+    asked = f"revert {change_id}", form.model_dump()
+    return await in_thread(lambda: once(context, caller, idempotency_key, asked, work))
+
+
+@router.get("/audit", tags=["audit"], responses={**problem_responses(), 200: {"model": answers.Page}})
+async def list_audit(
+    context: Ctx,
+    _: Reader,
+    subject_id: Annotated[str | None, Query(min_length=1, max_length=128)] = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> Response:
+    """List audit entries, the newest first; `payload` is the very text that was hashed."""
+    before = number(cursor)
+
+    def read() -> dict[str, Any]:
+        with context.database.connect() as connection:
+            entries, more = pages.audit_page(connection, limit=limit, before=before, subject_id=subject_id)
+        return page([entry_json(entry) for entry in entries], (entries[-1].seq,) if more else None)
+
+    return json_response(await in_thread(read))
+
+
+@router.get("/audit/verification", tags=["audit"], responses={**problem_responses(), 200: {"model": answers.Verified}})
+async def verify(context: Ctx, _: Reader) -> Response:
+    """Walk the whole chain. That its tail was not cut off it cannot tell: keep `head_hash` elsewhere."""
+
+    def read() -> dict[str, Any]:
+        with context.database.connect() as connection:
+            walked = audit.verify(connection)
+        return {"intact": True, "entries": walked.entries, "head_hash": walked.head_hash}
+
+    return json_response(await in_thread(read))
+
+
+def _read(context: Context, change_id: str) -> ChangeRecord:
+    with context.database.connect() as connection:
+        return changes.get(connection, change_id)

@@ -1,0 +1,35 @@
+"""`meta-pipeline serve`: the HTTP API, its metrics and its documentation."""
+
+from typing import Annotated
+
+import typer
+
+from meta_pipeline.cli import common
+from meta_pipeline.errors import InputError
+
+app = typer.Typer(help="The HTTP API, its metrics and its documentation.")
+
+
+@app.command()
+def serve(
+    host: Annotated[str, typer.Option(help="Address; any but a loopback one takes a token.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port.")] = 8000,
+    allow_host: Annotated[list[str] | None, typer.Option(help="A name that this server is also called by.")] = None,
+) -> None:
+    """Serve the API until interrupted. Documentation at /docs, metrics at /metrics.
+
+    On a loopback address, and while no token exists, requests act as the user of this machine.
+    """
+    try:
+        from meta_pipeline.api.server import context_for, run
+    except ImportError as error:
+        raise InputError(f"the API needs more packages ({error.name}): pip install 'meta-pipeline[api]'") from error
+
+    settings = common.settings()
+    with common.open_database() as database:
+        context = context_for(database, settings, host=host, allow_hosts=allow_host or (), actor=common.actor())
+        access = "open to this machine's user" if context.open_access else "with a token"
+        common.console(stderr=True).print(
+            f"http://{host}:{port}/docs ({access}); end with Ctrl-C", markup=False, highlight=False
+        )
+        run(context, host=host, port=port)
