@@ -91,12 +91,10 @@ class Design:
 
     def least_squares(self, factor: Factor, low: int, high: int) -> Weights:
         """Weigh level `high` against `low` by least squares with block effects and all other factors' levels."""
-        columns, offset = self._columns_with(factor)
-        inverse = self._inverse if columns is self._columns else _pseudo_inverse(columns, self.years)
+        columns, gram, inverse, offset = self._system(factor)
         target = np.zeros(columns.shape[1])
         target[offset + high], target[offset + low] = 1.0, -1.0
         solution = inverse @ target
-        gram = self._gram if columns is self._columns else _gram(columns, self.years)
         if float(np.max(np.abs(gram @ solution - target))) > NOT_IDENTIFIED:
             return Weights(method="least_squares", weights=None, reason=self._why_not(factor, low, high))
         weights = self.years * (columns @ solution)
@@ -166,16 +164,25 @@ class Design:
     def _inverse(self) -> Floats:
         return _invert(self._gram)
 
-    def _columns_with(self, factor: Factor) -> tuple[Floats, int]:
-        """Return the columns of the design with this factor's levels in full, and where they start."""
+    def _system(self, factor: Factor) -> tuple[Floats, Floats, Floats, int]:
+        """Return the design with this factor's levels in full, its Gram matrix, the inverse, and where they start."""
         position = [other.path for other in self.factors].index(factor.path)
         widths = [int(codes.max(initial=0)) + 1 for codes in self._controls]
         offset = sum(widths[:position])
         if self._controls[position] is self.factors[position].codes:
-            return self._columns, offset
-        controls = list(self._controls)
-        controls[position] = factor.codes
-        return _demeaned(controls, self.blocks, self.years), offset
+            return self._columns, self._gram, self._inverse, offset
+        if factor.path not in self._full:
+            controls = list(self._controls)
+            controls[position] = factor.codes
+            columns = _demeaned(controls, self.blocks, self.years)
+            gram = _gram(columns, self.years)
+            self._full[factor.path] = columns, gram, _invert(gram)
+        return *self._full[factor.path], offset
+
+    @cached_property
+    def _full(self) -> dict[str, tuple[Floats, Floats, Floats]]:
+        """Systems of factors that are held fixed by bins, once their own levels are asked for."""
+        return {}
 
     def _why_not(self, factor: Factor, low: int, high: int) -> str:
         blocks_low, blocks_high = (set(self.blocks[factor.codes == code].tolist()) for code in (low, high))
@@ -208,10 +215,6 @@ def _demeaned(controls: Sequence[Codes], blocks: Codes, years: Floats) -> Floats
 def _gram(columns: Floats, years: Floats) -> Floats:
     gram: Floats = columns.T @ (columns * years[:, None])
     return gram
-
-
-def _pseudo_inverse(columns: Floats, years: Floats) -> Floats:
-    return _invert(_gram(columns, years))
 
 
 def _invert(gram: Floats) -> Floats:

@@ -6,6 +6,7 @@ Belongs here: from a panel and declared knobs to rows that contrasts can be take
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from hashlib import sha256
 from typing import Final
 
 import numpy as np
@@ -21,7 +22,7 @@ from meta_pipeline.evidence.metrics import ZERO_VOLATILITY, Summary, summarize
 from meta_pipeline.evidence.panel import RunPanel
 from meta_pipeline.proposals.candidate import Note
 from meta_pipeline.proposals.knobs import Knob
-from meta_pipeline.proposals.parameters import Parameters
+from meta_pipeline.proposals.parameters import Parameters, RiskLimits
 
 MAX_SUBJECTS: Final = 100
 EFFECTIVE_SAMPLE: Final = 256  # series are enough to estimate the mean squared correlation
@@ -156,14 +157,16 @@ class Campaign:
         squared = (len(sample) / part - 1) / (len(sample) - 1)
         return float(len(first) / (1 + (len(first) - 1) * squared))
 
-    @cached_property
-    def digest(self) -> str:
-        """One digest of the runs, the live values, the knobs and the parameters."""
+    def digest(self, limits: RiskLimits, regimes: Mapping[str, NDArray[np.str_]] | None) -> str:
+        """Return one digest of everything that an answer depends on: the runs, and what is asked of them."""
+        labels = {market: sha256(" ".join(map(str, found)).encode()) for market, found in (regimes or {}).items()}
         question = canonical_json(
             {
                 "live": dict(self.live),
-                "knobs": sorted(repr(knob) for knob in self.knobs),
+                "knobs": [knob.to_json() for knob in self.knobs],
                 "parameters": self.parameters.to_json(),
+                "limits": limits.to_json(),
+                "regimes": {market: label.hexdigest() for market, label in labels.items()},
             }
         )
         return evidence_digest([*self.distinct.digests, *self.metrics_only.digests, question.encode()])

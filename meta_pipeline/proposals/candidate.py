@@ -279,6 +279,8 @@ class Candidate:
     n_runs, n_distinct, n_effective, n_days, n_trials
         Runs at the two levels; of these distinct; effective number of independent return series of the
         campaign; days with weight in the contrast; distinct trials counted.
+    trigger
+        For the two risk types: which thresholds how many configurations are beyond.
     missing
         For each figure of this record that is None: why.
     """
@@ -314,6 +316,7 @@ class Candidate:
     legacy_confidence: float | None = None
     experiments: tuple[Experiment, ...] = ()
     rationale: str = ""
+    trigger: Mapping[str, JsonValue] = field(default_factory=dict)
     missing: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -394,6 +397,7 @@ class Candidate:
             "expected_risk_reduction": self.expected_risk_reduction,
             "experiments": [experiment.to_json() for experiment in self.experiments],
             "rationale": self.rationale,
+            "trigger": dict(self.trigger),
             "missing": dict(self.missing),
         }
 

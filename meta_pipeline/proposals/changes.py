@@ -6,18 +6,20 @@ estimates.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 
 from meta_pipeline.canonical import ABSENT, JsonValue, Level, level_key
 from meta_pipeline.evidence.design import Weights
-from meta_pipeline.evidence.factors import Factor, level_at
+from meta_pipeline.evidence.factors import Factor, Role, level_at
 from meta_pipeline.proposals.campaign import Campaign
-from meta_pipeline.proposals.candidate import Experiment, Rule
+from meta_pipeline.proposals.candidate import Experiment, Note, Rule
 from meta_pipeline.proposals.knobs import Knob
 from meta_pipeline.proposals.rationale import show_level
 
-MAX_EXPERIMENT_BLOCKS = 4
+MAX_EXPERIMENT_BLOCKS: Final = 4
+MAX_LEVELS: Final = 50
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -55,11 +57,30 @@ class Change:
 def enumerate_changes(campaign: Campaign) -> list[Change]:
     """Return every change that the runs hint at, by knob path and level."""
     changes: list[Change] = []
+    skipped = {subject for note in too_fine(campaign) for subject in note.subjects}
     for knob in campaign.knobs:
+        if knob.path in skipped:
+            continue
         live = level_at(campaign.live, knob.path)
         others = [level for level in _levels_seen(campaign, knob.path) if level_key(level) != level_key(live)]
         changes.extend(_change(campaign, knob, live, level) for level in others)
     return changes
+
+
+def too_fine(campaign: Campaign) -> tuple[Note, ...]:
+    """Return a note on each declared knob that has nearly a value per run: its values cannot be compared one by one."""
+    notes = []
+    for factor in campaign.distinct.factors:
+        n_values = len(factor.levels)
+        if factor.role is not Role.KNOB or n_values <= MAX_LEVELS:
+            continue
+        if int(np.sum(np.bincount(factor.codes) == 1)) > n_values / 2:
+            sentence = (
+                f"{factor.path} has {n_values} values in {len(factor.codes)} runs, most of them run once; run a grid "
+                "of values to have it judged. Meanwhile it is held fixed by bins."
+            )
+            notes.append(Note(code="too_many_values", sentence=sentence, subjects=(factor.path,), count=n_values))
+    return tuple(notes)
 
 
 def _levels_seen(campaign: Campaign, path: str) -> list[Level]:

@@ -17,7 +17,7 @@ from meta_pipeline.evidence.factors import Role, level_at
 from meta_pipeline.evidence.panel import RunPanel
 from meta_pipeline.proposals.campaign import Campaign, read_campaign
 from meta_pipeline.proposals.candidate import Candidate, Effect, Grade, Note, ProposalType, Proposed, Rule
-from meta_pipeline.proposals.changes import Change, enumerate_changes
+from meta_pipeline.proposals.changes import Change, enumerate_changes, too_fine
 from meta_pipeline.proposals.evaluation import Evaluation, evaluate_changes
 from meta_pipeline.proposals.knobs import Knob
 from meta_pipeline.proposals.legacy import legacy_confidence
@@ -62,9 +62,10 @@ def propose(
         not an error: `insufficient_data` says so.
     """
     campaign = read_campaign(panel, knobs, live, parameters)
+    digest = campaign.digest(limits, regimes)
     if campaign.n_available < parameters.minimum_runs:
         sentence = f"insufficient data: {campaign.n_available} runs available, need {parameters.minimum_runs}"
-        return _answer(campaign, (), (), insufficient=sentence)
+        return _answer(campaign, digest, (), (), insufficient=sentence)
     changes = enumerate_changes(campaign)
     tested = [change for change in changes if change.refusal is None]
     evaluation = evaluate_changes(campaign, tested, regimes) if tested else None
@@ -81,11 +82,16 @@ def propose(
         position += 1
     judged = best_per_knob(judged)
     risky, notes = risk_candidates(campaign, judged, limits)
-    return _answer(campaign, [*judged, *risky, *_undeclared(campaign)], notes)
+    return _answer(campaign, digest, [*judged, *risky, *_undeclared(campaign)], [*too_fine(campaign), *notes])
 
 
 def _answer(
-    campaign: Campaign, candidates: Sequence[Candidate], notes: Sequence[Note], *, insufficient: str | None = None
+    campaign: Campaign,
+    digest: str,
+    candidates: Sequence[Candidate],
+    notes: Sequence[Note],
+    *,
+    insufficient: str | None = None,
 ) -> Proposed:
     proposals = sorted((c for c in candidates if c.is_proposal), key=rank)
     return Proposed(
@@ -95,7 +101,7 @@ def _answer(
         notes=(*campaign.notes, *notes),
         dead_knobs=campaign.dead,
         aliased_knobs=campaign.aliased,
-        evidence_digest=campaign.digest,
+        evidence_digest=digest,
         n_runs=campaign.panel.n_runs,
         n_distinct=campaign.distinct.n_distinct_series,
         n_metrics_only=len(campaign.metrics_only),

@@ -50,9 +50,9 @@ def write_rationale(candidate: Candidate) -> str:
     effect = candidate.effect
     if effect.estimate is None:
         return f"{_headline(candidate)} No effect could be estimated: {effect.reason or 'no data'}."
-    parts = [_headline(candidate), _effect(candidate, effect)]
-    parts += [text for text in (_claim(candidate), _stability(candidate), _risk(candidate), _power(candidate)) if text]
-    return " ".join(parts)
+    parts = [_headline(candidate), _effect(candidate, effect), _sharpe(candidate), _claim(candidate)]
+    parts += [_stability(candidate), _risk(candidate), _power(candidate)]
+    return " ".join(text for text in parts if text)
 
 
 def _headline(candidate: Candidate) -> str:
@@ -75,10 +75,21 @@ def _effect(candidate: Candidate, effect: Effect) -> str:
     return f"{text}{p}, grade {candidate.grade}."
 
 
+def _sharpe(candidate: Candidate) -> str:
+    """Where another metric is judged: what happens to the Sharpe ratio."""
+    other = next((effect for effect in candidate.other_effects if effect.metric == "sharpe_ratio"), None)
+    if candidate.effect.metric == "sharpe_ratio" or other is None or other.estimate is None:
+        return ""
+    text = f"Sharpe ratio {signed(other.estimate)}"
+    if other.lower is not None and other.upper is not None:
+        text += f" ({signed(other.lower)} to {signed(other.upper)})"
+    return f"{text}."
+
+
 def _claim(candidate: Candidate) -> str:
     if candidate.expected_uplift is None or candidate.probability_positive is None:
         return ""
-    text = f"Expected over {candidate.horizon_years:g} years: {signed(candidate.expected_uplift)}"
+    text = f"Expected over {candidate.horizon_years:g} years: Sharpe ratio {signed(candidate.expected_uplift)}"
     if candidate.uplift_lower is not None and candidate.uplift_upper is not None:
         text += f" ({signed(candidate.uplift_lower)} to {signed(candidate.uplift_upper)})"
     return f"{text}, positive with probability {candidate.probability_positive:.2f}."
@@ -86,7 +97,7 @@ def _claim(candidate: Candidate) -> str:
 
 def _stability(candidate: Candidate) -> str:
     stability = candidate.stability
-    if stability is None or stability.sign_consistency is None:
+    if stability is None or stability.sign_consistency is None or candidate.effect.metric != "sharpe_ratio":
         return ""
     seen = [period for period in stability.sub_periods if period.estimate is not None]
     agreeing = round(stability.sign_consistency * len(seen))
@@ -106,8 +117,8 @@ def _power(candidate: Candidate) -> str:
     if candidate.smallest_detectable_effect is None:
         return ""
     return (
-        f"The campaign could have found an effect of {candidate.smallest_detectable_effect:.2f} or more; "
-        f"{candidate.n_trials} trials are counted."
+        f"The campaign could have found an effect on the Sharpe ratio of {candidate.smallest_detectable_effect:.2f} "
+        f"or more; {candidate.n_trials} trials are counted."
     )
 
 

@@ -6,16 +6,17 @@ by the runs. Where there is none, a note says so: no number is made up.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Final
 
 import numpy as np
 
+from meta_pipeline.canonical import JsonValue
 from meta_pipeline.evidence.factors import Role, combine
 from meta_pipeline.evidence.multiplicity import holm
 from meta_pipeline.proposals.campaign import Campaign
 from meta_pipeline.proposals.candidate import Candidate, Effect, Grade, Note, ProposalType
-from meta_pipeline.proposals.parameters import RiskLimits
+from meta_pipeline.proposals.parameters import Parameters, RiskLimits
 from meta_pipeline.proposals.rationale import show_level, write_rationale
 from meta_pipeline.proposals.screening import risk_objection
 
@@ -40,6 +41,15 @@ class Triggers:
     n_underperforming: int
     n_volatile: int
     n_deep: int
+
+    def to_json(self, parameters: Parameters) -> dict[str, JsonValue]:
+        """Return the counts, beside the thresholds they were counted by."""
+        return {
+            **asdict(self),
+            "underperformer_sharpe": parameters.underperformer_sharpe,
+            "high_volatility": parameters.high_volatility,
+            "deep_drawdown": parameters.deep_drawdown,
+        }
 
 
 def triggers(campaign: Campaign) -> Triggers:
@@ -89,18 +99,19 @@ def risk_candidates(
             f"{found.n_volatile} of {found.n_configurations} configurations have a volatility above "
             f"{parameters.high_volatility:g} and {found.n_deep} a drawdown below {parameters.deep_drawdown:g}"
         )
-        _one(campaign, allowed, taken, ProposalType.RISK_CONSTRAINT, metric, why, proposals, notes)
+        _one(campaign, found, allowed, taken, ProposalType.RISK_CONSTRAINT, metric, why, proposals, notes)
     if found.n_underperforming > parameters.underperformer_share * found.n_configurations:
         why = (
             f"{found.n_underperforming} of {found.n_configurations} configurations have a Sharpe ratio below "
             f"{parameters.underperformer_sharpe:g}"
         )
-        _one(campaign, allowed, taken, ProposalType.RISK_REDUCTION, "expected_shortfall", why, proposals, notes)
+        _one(campaign, found, allowed, taken, ProposalType.RISK_REDUCTION, "expected_shortfall", why, proposals, notes)
     return proposals, notes
 
 
 def _one(
     campaign: Campaign,
+    found: Triggers,
     candidates: Sequence[Candidate],
     taken: set[str],
     kind: ProposalType,
@@ -126,6 +137,7 @@ def _one(
         suppression_reason=None,
         effect=effect,
         other_effects=(candidate.effect, *candidate.other_effects),
+        trigger=found.to_json(campaign.parameters),
     )
     text = write_rationale(made)
     proposals.append(replace(made, rationale=f"{text} {why[0].upper()}{why[1:]}."))

@@ -1,18 +1,20 @@
 """The rules between a candidate and a proposal, and what `propose` makes of odd panels."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from meta_pipeline.canonical import JsonValue
+from meta_pipeline.canonical import JsonValue, canonical_json
 from meta_pipeline.errors import InputError
 from meta_pipeline.evidence.panel import RunPanel
 from meta_pipeline.proposals.candidate import Candidate, Grade, ProposalType, Proposed, Rule
 from meta_pipeline.proposals.knobs import Knob, RiskDirection
 from meta_pipeline.proposals.parameters import Parameters, RiskLimits
 from meta_pipeline.proposals.propose import propose
+from meta_pipeline.proposals.rationale import unsupported_numbers
 from meta_pipeline_tests.evidence.worlds import grid, panel_of, world
 
 FAST = Parameters(bootstrap_draws=199)
@@ -260,8 +262,23 @@ def test_a_risk_reduction_is_looked_for_when_too_many_configurations_underperfor
     assert (proposal.effect.estimate or 0) > 0
     assert (proposal.effect.adjusted_p_values["holm"]) <= 0.005
     assert "12 of 12 configurations have a Sharpe ratio below 0.5" in proposal.rationale
+    assert proposal.trigger["n_underperforming"] == 12
+    assert unsupported_numbers(proposal.rationale, json.loads(canonical_json(proposal.to_json()))) == ()
     bounded = [replace(cap, max_step=0.1), declared[1]]
     assert propose(panel, knobs=bounded, live=live, parameters=gentle).proposals == ()
+
+
+def test_a_knob_with_a_value_per_run_is_held_fixed_and_asks_for_a_grid() -> None:
+    rng = np.random.default_rng(0)
+    levels = rng.integers(0, 2, 120)
+    returns = rng.standard_normal((800, 120)) * 0.01 + levels * 0.0015
+    configs = [{"a": int(a), "x": float(x)} for a, x in zip(levels, rng.random(120), strict=True)]
+    live: Mapping[str, JsonValue] = {"a": 0, "x": 0.5}
+    declared = [Knob(path="a", knob_type="int"), Knob(path="x", knob_type="float")]
+    found = propose(panel_of(returns, configs), knobs=declared, live=live, parameters=FAST)
+    assert {c.knob for c in found.candidates} == {"a"}
+    assert [c.knob for c in found.proposals] == ["a"]
+    assert {note.code: note.count for note in found.notes}["too_many_values"] == 120
 
 
 def test_parameters_out_of_range_are_named() -> None:

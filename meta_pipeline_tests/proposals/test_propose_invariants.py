@@ -13,7 +13,7 @@ from meta_pipeline.canonical import JsonValue, canonical_json, level_key
 from meta_pipeline.evidence.panel import RunPanel
 from meta_pipeline.proposals.candidate import Candidate, Proposed
 from meta_pipeline.proposals.knobs import Knob
-from meta_pipeline.proposals.parameters import Parameters
+from meta_pipeline.proposals.parameters import Parameters, RiskLimits
 from meta_pipeline.proposals.propose import propose
 from meta_pipeline_tests.evidence.worlds import chosen, grid, panel_of, world
 
@@ -104,7 +104,7 @@ def test_how_the_matrix_lies_in_memory_does_not_matter() -> None:
     assert text(ask(rows_first).candidates) == text(ask(panel).candidates)
 
 
-@pytest.mark.parametrize("change", ["returns", "live", "parameters", "knobs"])
+@pytest.mark.parametrize("change", ["returns", "live", "parameters", "limits", "regimes", "knobs"])
 def test_the_digest_changes_with_whatever_the_answer_depends_on(change: str) -> None:
     panel = mixed_world(0)
     before = ask(panel).evidence_digest
@@ -116,6 +116,12 @@ def test_the_digest_changes_with_whatever_the_answer_depends_on(change: str) -> 
         after = ask(panel, {**LIVE, "k3": 1}).evidence_digest
     elif change == "parameters":
         after = propose(panel, knobs=KNOBS, live=LIVE, parameters=replace(FAST, alpha=0.05)).evidence_digest
+    elif change == "limits":
+        limits = RiskLimits(drawdown=-0.5)
+        after = propose(panel, knobs=KNOBS, live=LIVE, parameters=FAST, limits=limits).evidence_digest
+    elif change == "regimes":
+        labels = {"": np.full(len(panel.dates), "CALM")}
+        after = propose(panel, knobs=KNOBS, live=LIVE, parameters=FAST, regimes=labels).evidence_digest
     else:
         after = propose(panel, knobs=KNOBS[:-1], live=LIVE, parameters=FAST).evidence_digest
     assert after != before
