@@ -246,7 +246,7 @@ def test_no_interleaving_breaks_an_invariant(database: Database) -> None:
     run_state_machine_as_test(
         cast("type[Governance]", partial(Governance, database)),
         settings=settings(
-            max_examples=12,
+            max_examples=8,
             stateful_step_count=30,
             deadline=None,
             suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
