@@ -29,7 +29,7 @@ from meta_pipeline.backtests.reported import (
     stand_alone_defects,
 )
 from meta_pipeline.backtests.run import BacktestRun, RunState, Trade
-from meta_pipeline.canonical import JsonValue, canonical_json
+from meta_pipeline.canonical import JsonValue, canonical_json, digest
 from meta_pipeline.evidence.metrics import ZERO_VOLATILITY, Summary, summarize
 
 MIN_RETURNS: Final = 10
@@ -158,8 +158,8 @@ def _series(
         sentence = f"{len(returns)} returns; at least {MIN_RETURNS} are needed"
         defects.append(Defect(ReasonCode.TOO_FEW_RETURNS, sentence))
     # Adding zero turns -0.0 into 0.0, so that equal returns have equal bytes.
-    digest = hashlib.sha256(calendar.calendar_id.encode() + (returns + 0.0).tobytes()).hexdigest()
-    return Series(calendar=calendar, returns=returns, digest=digest), inferred
+    series_digest = hashlib.sha256(calendar.calendar_id.encode() + (returns + 0.0).tobytes()).hexdigest()
+    return Series(calendar=calendar, returns=returns, digest=series_digest), inferred
 
 
 def _period_defects(declared: float | None, inferred: PeriodsPerYear) -> Iterator[Defect]:
@@ -263,10 +263,11 @@ def _judged(draft: _Draft) -> InspectedRun:
         state = RunState.ACCEPTED if draft.series is not None else RunState.METRICS_ONLY
     if draft.reported.missing:
         draft.computed["reported_missing"] = dict(draft.reported.missing)
-    digest = hashlib.sha256(canonical_json(_content(draft)).encode("utf-8")).hexdigest()
+    metrics_json = canonical_json(draft.reported.values)
+    content_digest = _content_digest(draft, metrics_json)
     run_id = draft.texts["run_id"]
     return InspectedRun(
-        run_id=run_id or f"run-{digest[:32]}",
+        run_id=run_id or f"run-{content_digest[:32]}",
         strategy_id=draft.run.strategy_id,
         campaign_id=draft.run.campaign_id,
         config_json=draft.config_json,
@@ -279,35 +280,37 @@ def _judged(draft: _Draft) -> InspectedRun:
         code_version=draft.texts["code_version"],
         periods_per_year=draft.periods_per_year,
         config_version=draft.config_version,
-        metrics_json=canonical_json(draft.reported.values),
+        metrics_json=metrics_json,
         computed_json=canonical_json(draft.computed) if draft.computed else None,
         state=state,
         reason_code=None if defect is None else defect.code,
         reason=None if defect is None else printable(defect.sentence),
-        content_digest=digest,
+        content_digest=content_digest,
         source=draft.texts["source"],
         series=draft.series,
         trades=draft.trades,
     )
 
 
-def _content(draft: _Draft) -> dict[str, JsonValue]:
-    """Return everything that makes a run the run it is, as it was handed in: not its id, nor where it came from."""
+def _content_digest(draft: _Draft, metrics_json: str) -> str:
+    """Digest everything that makes a run the run it is, as it was handed in: not its id, nor where it came from."""
     run = draft.run
-    series: JsonValue = None if draft.series is None else draft.series.digest
-    if draft.series is None:
-        series = [reading.as_content(run.dates), reading.as_content(run.returns)]
-    return {
-        "strategy_id": run.strategy_id,
-        "campaign_id": run.campaign_id,
-        "texts": [draft.texts[name] for name in ("market_id", "universe_id", "sector", "code_version")],
-        "config": draft.config_json,
-        "window": [reading.as_content(run.start_date), reading.as_content(run.end_date)],
-        "series": series,
-        "periods_per_year": reading.as_content(run.periods_per_year),
-        "config_version": reading.as_content(run.config_version),
-        "metrics": draft.reported.values,
-        "metrics_missing": dict(draft.reported.missing),
-        "trades": [[reading.as_content(getattr(t, name)) for name in _TRADE_FIELDS] for t in run.trades],
-        "defects": [reading.as_content(sentence) for sentence in run.defects],
-    }
+    if draft.series is not None:
+        series = draft.series.digest
+    else:
+        series = canonical_json([reading.as_content(run.dates), reading.as_content(run.returns)])
+    others = (run.start_date, run.end_date, run.periods_per_year, run.config_version)
+    trades = [[reading.as_content(getattr(trade, name)) for name in _TRADE_FIELDS] for trade in run.trades]
+    parts = [
+        run.strategy_id,
+        run.campaign_id,
+        *(draft.texts[name] for name in ("market_id", "universe_id", "sector", "code_version")),
+        draft.config_json,
+        *(canonical_json(reading.as_content(value)) for value in others),
+        series,
+        metrics_json,
+        canonical_json(dict(draft.reported.missing)),
+        canonical_json(trades),
+        canonical_json([reading.as_content(sentence) for sentence in run.defects]),
+    ]
+    return digest(parts)
