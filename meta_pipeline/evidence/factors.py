@@ -131,7 +131,8 @@ def _factor(path: str, values: Sequence[Level], role: Role) -> Factor:
     seen: dict[tuple[type, object], int] = {}  # most values are scalars that come again and again
     codes = np.empty(len(values), dtype=np.int64)
     for run, value in enumerate(values):
-        scalar = type(value) in _SCALARS and value != 0  # 0.0 and -0.0 are equal, yet only one is canonical
+        # A float zero is left to the canonical text, which knows that -0.0 is 0.0.
+        scalar = type(value) in _SCALARS and not (type(value) is float and value == 0.0)
         code = seen.get((type(value), value)) if scalar else None
         if code is None:
             code = keys.setdefault(level_key(value), len(levels))
