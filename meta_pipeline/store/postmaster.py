@@ -8,6 +8,7 @@ import contextlib
 import hashlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -119,10 +120,27 @@ class Postmaster:
                 time.sleep(0.05)  # it starts up, recovers or shuts down: all of them end
 
     def stop(self) -> bool:
-        """Stop the server if it runs, disconnecting whoever is connected; say whether it ran."""
-        if self.process_id() is None:
+        """Stop the server if it runs, disconnecting whoever is connected; say whether it ran.
+
+        Raises
+        ------
+        DatabaseUnavailable
+            If it is still there after `STOP_SECONDS`.
+        """
+        server = self.process_id()
+        if server is None:
             return False
-        self._run("pg_ctl", "stop", "-D", str(self.data), "-m", "fast", "-w", "-t", f"{STOP_SECONDS:.0f}")
+        # By signal, not by pg_ctl, which would have to reach a folder that may be closed by now.
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(server, signal.SIGINT)  # PostgreSQL's fast shutdown
+        deadline = time.monotonic() + STOP_SECONDS
+        while self._is_ours(server):
+            if time.monotonic() > deadline:
+                raise DatabaseUnavailable(
+                    f"the embedded PostgreSQL (process {server}) did not stop within {STOP_SECONDS:g} s; the end of "
+                    f"{self.log}:\n{self._last_lines()}"
+                )
+            time.sleep(0.01)
         return True
 
     def _initialise(self) -> None:

@@ -1,7 +1,9 @@
 import logging
 import os
+import shutil
 import signal
 import socket
+import tempfile
 import threading
 import time
 import traceback
@@ -54,6 +56,14 @@ def real_url(real_server: Address) -> Iterator[str]:
         connection.execute("CREATE DATABASE loop")
         yield real_server.url().set(database="loop").render_as_string(hide_password=False)
         connection.execute("DROP DATABASE loop WITH (FORCE)")
+
+
+@pytest.fixture
+def home() -> Iterator[Path]:
+    """Not pytest's own folder: the next session closes that to the account the server runs under as root."""
+    folder = Path(tempfile.mkdtemp(prefix="meta-pipeline-tests-"))
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def test_sessions_speak_utc_have_patience_with_an_end_and_say_who_they_are(database: Database) -> None:
@@ -134,8 +144,8 @@ def test_a_real_server_is_refused_until_it_is_migrated_and_never_migrated_silent
         assert not database.is_embedded
 
 
-def test_the_embedded_database_is_migrated_when_it_is_opened(tmp_path: Path) -> None:
-    with open_database(settings(None, tmp_path)) as database, database.connect() as connection:
+def test_the_embedded_database_is_migrated_when_it_is_opened(home: Path) -> None:
+    with open_database(settings(None, home)) as database, database.connect() as connection:
         migrations.require_current(connection)
         assert database.is_embedded
 
