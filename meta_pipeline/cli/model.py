@@ -311,6 +311,8 @@ def _show_made(console: "Console", made: "Retrained") -> None:
         console.print(table.rich())
     console.print(report.lift_sentence(verdict), markup=False)
     console.print(report.verdict_sentence(verdict, has_champion=made.champion is not None), markup=False)
+    for reason in verdict.reasons:
+        console.print(f"  - {reason}", markup=False)
     console.print(f"Model {made.version.model_id}", markup=False)
 
 

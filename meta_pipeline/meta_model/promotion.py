@@ -14,10 +14,12 @@ from meta_pipeline.meta_model.training_settings import GateSettings
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
-    """One check: its name, whether it passed, and a sentence with what was measured and what is asked for."""
+    """One check: its name, whether it passed, what was measured, what is needed, and both in a sentence."""
 
     name: str
     passed: bool
+    measured: str
+    needed: str
     sentence: str
 
 
@@ -42,7 +44,14 @@ class Verdict:
         return {
             "promoted": self.promoted,
             "checks": [
-                {"name": check.name, "passed": check.passed, "sentence": check.sentence} for check in self.checks
+                {
+                    "name": check.name,
+                    "passed": check.passed,
+                    "measured": check.measured,
+                    "needed": check.needed,
+                    "sentence": check.sentence,
+                }
+                for check in self.checks
             ],
         }
 
@@ -123,20 +132,23 @@ def _data_kind(evidence: Evidence) -> Check:
         sentence = "trained on synthetic data, which can never be promoted"
     else:
         sentence = f"the logs do not say what kind of data they are ({kind}); declare them real if they are"
-    return Check(name="data_kind", passed=kind == REAL, sentence=sentence)
+    return Check(name="data_kind", passed=kind == REAL, measured=kind, needed=REAL, sentence=sentence)
 
 
 def _samples(evidence: Evidence, settings: GateSettings) -> Check:
     return Check(
         name="samples",
         passed=evidence.n_samples >= settings.min_samples,
+        measured=f"{evidence.n_samples:,}",
+        needed=f"{settings.min_samples:,} or more",
         sentence=f"{evidence.n_samples:,} labelled decisions, at least {settings.min_samples:,} needed",
     )
 
 
 def _leaks(evidence: Evidence) -> Check:
     found = "; ".join(evidence.leaks) or "no leak between training, calibration and test days"
-    return Check(name="leaks", passed=not evidence.leaks, sentence=found)
+    measured = f"{len(evidence.leaks)}"
+    return Check(name="leaks", passed=not evidence.leaks, measured=measured, needed="0", sentence=found)
 
 
 def _threshold(evidence: Evidence) -> Check:
@@ -145,13 +157,21 @@ def _threshold(evidence: Evidence) -> Check:
         sentence = "no confidence is high enough to bound the share of wrong trades"
     else:
         sentence = f"trades from confidence {threshold:.2f} on keep their bound on wrong ones"
-    return Check(name="threshold", passed=threshold is not None, sentence=sentence)
+    return Check(
+        name="threshold",
+        passed=threshold is not None,
+        measured="none" if threshold is None else f"{threshold:.2f}",
+        needed="one",
+        sentence=sentence,
+    )
 
 
 def _lift(name: str, found: Lift) -> Check:
     return Check(
         name=f"lift_over_{name}",
         passed=found.is_positive,
+        measured=_figure(found),
+        needed="all above 0",
         sentence=f"net lift over {name.replace('_', ' ')} {describe(found)}; its interval must lie above 0",
     )
 
@@ -166,12 +186,20 @@ def describe(found: Lift) -> str:
     )
 
 
+def _figure(found: Lift) -> str:
+    if found.lower is None or found.upper is None:
+        return f"{found.estimate:+.4f} (no interval)"
+    return f"{found.estimate:+.4f} ({found.lower:+.4f} to {found.upper:+.4f})"
+
+
 def _champion(evidence: Evidence) -> Check:
     name = "lift_over_champion"
     if evidence.champion_problem is not None:
-        return Check(name=name, passed=False, sentence=f"the champion cannot be compared: {evidence.champion_problem}")
+        why = f"the champion cannot be compared: {evidence.champion_problem}"
+        return Check(name=name, passed=False, measured="unknown", needed="all above 0", sentence=why)
     if evidence.champion_lift is None:
-        return Check(name=name, passed=True, sentence="there is no champion to beat")
+        none = "there is no champion to beat"
+        return Check(name=name, passed=True, measured="no champion", needed="all above 0", sentence=none)
     return _lift("champion", evidence.champion_lift)
 
 
@@ -180,6 +208,8 @@ def _brier(evidence: Evidence) -> Check:
     return Check(
         name="brier_score",
         passed=score < reference,
+        measured=f"{score:.4f}",
+        needed=f"below {reference:.4f}",
         sentence=f"Brier score {score:.4f}, must be below {reference:.4f} of always saying the past frequencies",
     )
 
@@ -189,6 +219,8 @@ def _calibration(evidence: Evidence, settings: GateSettings) -> Check:
     return Check(
         name="calibration",
         passed=evidence.calibration_error <= allowed,
+        measured=f"{evidence.calibration_error:.3f}",
+        needed=f"{allowed:.3f} or less",
         sentence=(
             f"expected calibration error {evidence.calibration_error:.3f}, at most "
             f"{settings.max_calibration_error:.3f} + {evidence.calibration_noise:.3f} that chance would show"
@@ -201,6 +233,8 @@ def _diversity(evidence: Evidence, settings: GateSettings) -> Check:
     return Check(
         name="diversity",
         passed=share <= settings.max_answer_share,
+        measured=f"{100 * share:.1f} %",
+        needed=f"{100 * settings.max_answer_share:.0f} % or less",
         sentence=f"{100 * share:.1f} % of its answers are the same, at most {100 * settings.max_answer_share:.0f} %",
     )
 
@@ -210,5 +244,7 @@ def _override_rate(evidence: Evidence) -> Check:
     return Check(
         name="override_rate",
         passed=0.0 < rate <= bound,
+        measured=f"{100 * rate:.1f} %",
+        needed=f"above 0, {100 * bound:.0f} % or less",
         sentence=f"it would override {100 * rate:.1f} % of decisions, must be above 0 and at most {100 * bound:.0f} %",
     )

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from meta_pipeline.meta_model.actions import ACTIONS
-from meta_pipeline.report.table import Column, Kind, Table, day
+from meta_pipeline.report.table import Cell, Column, Kind, Table, day, interval
 
 if TYPE_CHECKING:
     from meta_pipeline.meta_model.promotion import Verdict
@@ -17,19 +17,21 @@ MAX_FEATURES: Final = 12
 
 
 def checks_table(verdict: "Verdict") -> Table:
-    """List every check of the gate with its answer."""
+    """List every check of the gate with its answer. Lifts are net, in per cent per decision, with their intervals."""
     return Table(
         title="Promotion gate",
         columns=(
             Column(key="check", header="Check"),
             Column(key="passed", header="Passed"),
-            Column(key="sentence", header="Measured"),
+            Column(key="measured", header="Measured"),
+            Column(key="needed", header="Needed"),
         ),
         rows=tuple(
             {
                 "check": check.name.replace("_", " "),
                 "passed": "yes" if check.passed else "no",
-                "sentence": check.sentence,
+                "measured": check.measured,
+                "needed": check.needed,
             }
             for check in verdict.checks
         ),
@@ -59,34 +61,31 @@ def lift_sentence(verdict: "Verdict") -> str:
 
 
 def earnings_table(metadata: Mapping[str, Any]) -> Table:
-    """Compare ways of deciding on the days held back: right answers, and what the model earned beyond each."""
+    """Compare ways of deciding on the days held back: right answers, what each earned, what the model earned beyond."""
     test = metadata["test"]
-    lifts = test["net_lift"]
-    names = {"decisions": "meta-model", **{name: name.replace("_", " ") for name in lifts}}
-    rows = [
+    lifts, net = test["net_lift"], test["net_pct_per_decision"]
+    rows: list[dict[str, Cell]] = [
+        {"way": "meta-model", "accuracy": test["decision_accuracy"]["decisions"], "net": net, "interval": None}
+    ]
+    rows += [
         {
-            "way": shown,
+            "way": name.replace("_", " "),
             "accuracy": test["decision_accuracy"][name],
-            "lift": None if name not in lifts else lifts[name]["estimate"],
-            "lower": None if name not in lifts else lifts[name]["lower"],
-            "upper": None if name not in lifts else lifts[name]["upper"],
+            "net": net - found["estimate"],
+            "interval": interval(found["lower"], found["upper"]),
         }
-        for name, shown in names.items()
+        for name, found in lifts.items()
     ]
     return Table(
         title="Days held back",
         columns=(
-            Column(key="way", header="Way of deciding"),
+            Column(key="way", header="Decided by"),
             Column(key="accuracy", header="Right", kind=Kind.PERCENT),
-            Column(key="lift", header="Net lift over it, % per decision", kind=Kind.SIGNED),
-            Column(key="lower", header="From", kind=Kind.SIGNED),
-            Column(key="upper", header="To", kind=Kind.SIGNED),
+            Column(key="net", header="Net %", kind=Kind.SIGNED),
+            Column(key="interval", header="Lift over it"),
         ),
         rows=tuple(rows),
-        note=(
-            f"{test['n_samples']:,} decisions, {test['n_overrides']:,} overridden; the meta-model's decisions earned "
-            f"{test['net_pct_per_decision']:+.3f} % each, after cost."
-        ),
+        note=f"{test['n_samples']:,} decisions, {test['n_overrides']:,} overridden. Net: after cost, per decision.",
     )
 
 
@@ -121,32 +120,30 @@ def confusion_table(metadata: Mapping[str, Any]) -> Table:
     )
 
 
+_MEASURES: Final = {
+    "n_samples": ("decisions", "{:,.0f}"),
+    "accuracy": ("accuracy", "{:.3f}"),
+    "majority_accuracy": ("share of the largest class", "{:.3f}"),
+    "log_loss": ("log loss", "{:.4f}"),
+    "brier_score": ("Brier score", "{:.4f}"),
+    "expected_calibration_error": ("expected calibration error", "{:.4f}"),
+    "calibration_noise": ("the same by chance alone", "{:.4f}"),
+    "area_under_risk_coverage": ("area under risk-coverage", "{:.4f}"),
+}
+
+
 def calibration_table(metadata: Mapping[str, Any]) -> Table:
-    """Compare out of fold and days held back: accuracy, calibration, risk against coverage."""
+    """Compare the probabilities out of fold and on the days held back."""
     return Table(
         title="Probabilities",
         columns=(
-            Column(key="days", header="Days"),
-            Column(key="n", header="Decisions", kind=Kind.COUNT),
-            Column(key="accuracy", header="Right", kind=Kind.PERCENT),
-            Column(key="majority", header="Largest class", kind=Kind.PERCENT),
-            Column(key="brier", header="Brier score"),
-            Column(key="ece", header="Calibration error"),
-            Column(key="noise", header="By chance alone"),
-            Column(key="aurc", header="Area under risk-coverage"),
+            Column(key="measure", header="Measure"),
+            Column(key="out_of_fold", header="Out of fold"),
+            Column(key="test", header="Held back"),
         ),
         rows=tuple(
-            {
-                "days": shown,
-                "n": report["n_samples"],
-                "accuracy": report["accuracy"],
-                "majority": report["majority_accuracy"],
-                "brier": f"{report['brier_score']:.4f}",
-                "ece": f"{report['expected_calibration_error']:.4f}",
-                "noise": f"{report['calibration_noise']:.4f}",
-                "aurc": f"{report['area_under_risk_coverage']:.4f}",
-            }
-            for shown, report in (("out of fold", metadata["out_of_fold"]), ("held back", metadata["test"]))
+            {"measure": shown, **{days: form.format(metadata[days][name]) for days in ("out_of_fold", "test")}}
+            for name, (shown, form) in _MEASURES.items()
         ),
     )
 
