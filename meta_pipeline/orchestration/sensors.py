@@ -132,9 +132,14 @@ def failed_checks(context: dg.RunStatusSensorContext, database: dg.ResourceParam
 
 def _reason(context: dg.RunFailureSensorContext) -> str:
     """Return the messages of the steps that failed; the run's own says only that a step did."""
-    errors = [event.event_specific_data.error for event in context.get_step_failure_events()]  # type: ignore[union-attr]
-    causes = [(error.cause or error).message.strip() for error in errors if error is not None]
-    return "; ".join(causes) or context.failure_event.message or "failed"
+    said = []
+    for event in context.get_step_failure_events():
+        failure = event.step_failure_data
+        if failure.user_failure_data is not None and failure.user_failure_data.description:
+            said.append(failure.user_failure_data.description)
+        elif failure.error is not None:
+            said.append((failure.error.cause or failure.error).message.strip())
+    return "; ".join(said) or context.failure_event.message or "failed"
 
 
 def _alert(

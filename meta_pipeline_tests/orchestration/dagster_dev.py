@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-STARTS_WITHIN = 120.0
+STARTS_WITHIN = 240.0
 ENDS_WITHIN = 60.0
 
 

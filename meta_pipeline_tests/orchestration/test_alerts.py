@@ -86,9 +86,15 @@ def breaks() -> None:
     raise ValueError("the disk is full")
 
 
+@dg.op
+def refuses() -> None:
+    raise dg.Failure("1 of 1 decisions were refused")
+
+
 @dg.job
 def broken_job() -> None:
     breaks()
+    refuses()
 
 
 @dg.asset(check_specs=[dg.AssetCheckSpec("sound", asset="doubtful"), dg.AssetCheckSpec("meh", asset="doubtful")])
@@ -111,7 +117,7 @@ def test_a_failed_run_is_an_alert_that_says_why(tmp_path: Path) -> None:
         failed_runs(context, database=DatabaseResource(settings=lambda: settings(tmp_path)))
     (line,) = written(tmp_path)
     assert (line["kind"], line["subject"], line["run_id"]) == ("run_failure", "broken_job", result.run_id)
-    assert "the disk is full" in line["message"]
+    assert sorted(line["message"].split("; ")) == ["1 of 1 decisions were refused", "ValueError: the disk is full"]
 
 
 def test_a_check_that_failed_inside_a_run_that_succeeded_is_an_alert_too(tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ def test_the_link_fills_the_launchpad_and_launch_waits_for_a_verdict(database: D
         _type_after(browser, "decision:", " approve")
         expect(launch).to_be_enabled(timeout=30 * SECONDS)
         launch.click()
-        deadline = time.monotonic() + 90
+        deadline = time.monotonic() + 240
         while status_of(database, proposal) != "APPROVED":
             assert time.monotonic() < deadline, (tmp_path / "dev.log").read_text()[-4000:]
             time.sleep(0.5)
