@@ -26,6 +26,8 @@ from meta_pipeline.cli.model_files import (
 from meta_pipeline.errors import InputError, Unhealthy
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from rich.console import Console
 
     from meta_pipeline.canonical import JsonValue
@@ -128,6 +130,23 @@ def status(
             f"The meta-model {word}; it overrides from confidence {environment.meta_threshold:g} on, "
             f"and on errors {mode}."
         )
+
+    common.emit(payload, as_json=as_json, human=human)
+
+
+@app.command()
+def show(
+    model: Annotated[str, typer.Argument(help="Address of a model, its first digits, or a file.")],
+    as_json: common.AsJson = False,
+) -> None:
+    """Show all that training measured of a model, from its inputs to its feature weights."""
+    found = named_model(model)
+    payload: JsonValue = {"model": found.sha256, "threshold": found.threshold, "metadata": found.metadata}
+
+    def human(console: "Console") -> None:
+        _show_metadata(console, found.metadata, whole=True)
+        threshold = "never" if found.threshold is None else f"from confidence {found.threshold:.2f} on"
+        console.print(f"Model {found.sha256}: it may override {threshold}.", markup=False)
 
     common.emit(payload, as_json=as_json, human=human)
 
@@ -300,20 +319,24 @@ def _made_json(made: "Retrained") -> "dict[str, JsonValue]":
 def _show_made(console: "Console", made: "Retrained") -> None:
     from meta_pipeline.report import meta_model as report
 
-    metadata, verdict = made.training.model.metadata, made.training.verdict
-    for table in (
-        report.inputs_table(metadata),
-        report.earnings_table(metadata),
-        report.calibration_table(metadata),
-        report.regimes_table(metadata),
-        report.checks_table(verdict),
-    ):
-        console.print(table.rich())
+    verdict = made.training.verdict
+    _show_metadata(console, made.training.model.metadata)
+    console.print(report.checks_table(verdict).rich())
     console.print(report.lift_sentence(verdict), markup=False)
     console.print(report.verdict_sentence(verdict, has_champion=made.champion is not None), markup=False)
     for reason in verdict.reasons:
         console.print(f"  - {reason}", markup=False)
     console.print(f"Model {made.version.model_id}", markup=False)
+
+
+def _show_metadata(console: "Console", metadata: "Mapping[str, Any]", *, whole: bool = False) -> None:
+    from meta_pipeline.report import meta_model as report
+
+    tables = [report.inputs_table, report.earnings_table, report.calibration_table, report.regimes_table]
+    if whole:
+        tables += [report.confusion_table, report.reliability_table, report.coverage_table, report.features_table]
+    for table in tables:
+        console.print(table(metadata).rich())
 
 
 def _show_figures(console: "Console", figures: "dict[str, JsonValue]") -> None:

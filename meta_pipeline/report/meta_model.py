@@ -148,6 +148,31 @@ def calibration_table(metadata: Mapping[str, Any]) -> Table:
     )
 
 
+def reliability_table(metadata: Mapping[str, Any]) -> Table:
+    """Compare confidence with how often it was right, in ten bins of equal count, on the days held back."""
+    return Table(
+        title="Reliability on the days held back",
+        columns=(
+            Column(key="confidence", header="Mean confidence", kind=Kind.PERCENT),
+            Column(key="accuracy", header="Right", kind=Kind.PERCENT),
+            Column(key="n", header="Decisions", kind=Kind.COUNT),
+        ),
+        rows=tuple(metadata["test"]["reliability"]),
+    )
+
+
+def coverage_table(metadata: Mapping[str, Any]) -> Table:
+    """List the error rate of the most confident share of the answers, on the days held back."""
+    return Table(
+        title="Risk against coverage on the days held back",
+        columns=(
+            Column(key="coverage", header="Share of answers, most confident first", kind=Kind.PERCENT),
+            Column(key="risk", header="Wrong", kind=Kind.PERCENT),
+        ),
+        rows=tuple(metadata["test"]["risk_coverage"][1::2]),
+    )
+
+
 def features_table(metadata: Mapping[str, Any]) -> Table:
     """List the features that move the answer most: calibrated log-odds per unit, mean over the members."""
     weights: Mapping[str, Sequence[float]] = metadata["feature_weights"]

@@ -65,6 +65,10 @@ def test_a_model_is_trained_promoted_shown_verified_used_and_replayed(
     assert [version["model"] for version in state["champions"]] == [made["model"]]
     assert (state["enabled"], state["open_alarms"]) == (False, [])
     assert "whole; answers on a grid of ballots" in model("verify").stdout
+    shown = model("show", made["model"][:10]).stdout
+    for title in ("Inputs", "Reliability", "Risk against coverage", "Confusion", "Feature weights", "patchtst_buy"):
+        assert title in shown
+    assert document(model("show", made["model"], "--json"))["metadata"] == made["metadata"]
     log = tmp_path / "decisions.jsonl"
     off = document(model("decide", files[0], "--json"))
     assert off["fallback_reasons"] == {"meta_disabled": 1500}

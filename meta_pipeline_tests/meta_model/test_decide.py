@@ -1,6 +1,8 @@
 """`decide`: the documented contract, the order of its checks, and what holds for every input."""
 
 import itertools
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
@@ -292,6 +294,16 @@ class TestWhatHoldsForEveryInput:
         before = global_generator()
         assert decide(ballot, regime, model=random_model()) == decide(ballot, regime, model=random_model())
         assert global_generator() == before
+
+
+def test_deciding_needs_numpy_alone() -> None:
+    code = (
+        "import sys; from meta_pipeline.meta_model import decide;"
+        "decide({}, model=None);"
+        "print(sorted({'sklearn', 'scipy', 'pandas', 'sqlalchemy', 'dagster'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
 
 
 def test_a_model_pooled_over_symbols_uses_the_weights_of_the_symbol() -> None:

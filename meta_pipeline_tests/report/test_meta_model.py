@@ -47,6 +47,8 @@ def test_every_table_has_rows_and_no_figure_is_missing(training: Training) -> No
         report.calibration_table(metadata),
         report.regimes_table(metadata),
         report.confusion_table(metadata),
+        report.reliability_table(metadata),
+        report.coverage_table(metadata),
         report.features_table(metadata),
         report.inputs_table(metadata),
     ]
@@ -61,6 +63,6 @@ def test_every_table_has_rows_and_no_figure_is_missing(training: Training) -> No
 def test_the_picture_is_small(training: Training) -> None:
     test = training.model.metadata["test"]
     assert isinstance(test, dict)
-    picture = probabilities_picture(test["reliability"], test["risk_coverage"])  # type: ignore[arg-type]
+    picture = probabilities_picture(test["reliability"], test["risk_coverage"])
     assert picture.startswith(b"\x89PNG")
     assert len(picture) < MAX_BYTES

@@ -80,6 +80,7 @@ def _metadata(made: "Retrained") -> dict[str, Any]:
             says="confidence against accuracy, and risk against coverage, on the days held back",
         ),
         "regimes": table_value(report.regimes_table(metadata)),
+        "risk against coverage": table_value(report.coverage_table(metadata)),
         "confusion": table_value(report.confusion_table(metadata)),
         "feature weights": table_value(report.features_table(metadata)),
         "inputs": table_value(report.inputs_table(metadata)),
