@@ -154,6 +154,9 @@ def _marks(
         if series is not None:
             # A close stands after the fills of its day: a stable sort keeps it behind them.
             at, price = np.concatenate([at, series.days]), np.concatenate([price, series.closes])
+        if not len(at):
+            set_on.append(grid[0])
+            continue
         by_day = np.argsort(at, kind="stable")
         at, price = at[by_day], price[by_day]
         latest = np.searchsorted(at, grid, side="right") - 1

@@ -210,7 +210,8 @@ def objections(table: StrategyTable, *, fewest: int) -> NDArray[np.str_]:
     found = np.full(len(table), "", dtype="<U24")
     drawdown, factor = table.max_drawdown_pct, table.profit_factor
     # A loss cannot be larger than the drawdown it makes: 0.95 where 95 was meant is seen by that.
-    unit = drawdown < -np.minimum(table.worst_trade_pct, 0.0) * (1.0 - 1e-6) - 1e-9
+    # (A short can lose more than its notional, but a drawdown ends at 100 %.)
+    unit = drawdown < np.clip(-table.worst_trade_pct, 0.0, 100.0) * (1.0 - 1e-6) - 1e-9
     found[unit] = "inconsistent_drawdown"
     found[~((drawdown >= 0.0) & (drawdown <= 100.0))] = "invalid_drawdown"
     found[~(factor >= 0.0)] = "invalid_profit_factor"
