@@ -90,9 +90,9 @@ def open_table(lines: Sequence[OpenLine]) -> Table:
         Column(key="change", header="From → to"),
         Column(key="effect", header="Effect"),
         Column(key="grade", header="Grade"),
-        Column(key="expected_uplift", header="Expected uplift", kind=Kind.SIGNED),
+        Column(key="expected_uplift", header="Uplift", kind=Kind.SIGNED),
         Column(key="probability", header="P(better)", kind=Kind.PROBABILITY),
-        Column(key="why", header="Why"),
+        Column(key="why", header="Why", under="effect"),
     )
     status = () if all(line.is_pending for line in lines) else (Column(key="status", header="Status"),)
     return Table(
@@ -101,7 +101,7 @@ def open_table(lines: Sequence[OpenLine]) -> Table:
         rows=tuple(_row(line) for line in lines),
         note=""
         if not lines
-        else "Effect: on the annualised Sharpe ratio unless named. Expected uplift: of that ratio.",
+        else "Effect: on the annualised Sharpe ratio unless named. Uplift: expected of that ratio.",
         empty="No proposal is open.",
     )
 

@@ -14,6 +14,7 @@ from meta_pipeline.report.text import markdown, visible
 
 if TYPE_CHECKING:
     from rich.console import Group
+    from rich.text import Text
 
 Cell: TypeAlias = "str | int | float | bool | None"
 
@@ -33,6 +34,9 @@ class Kind(StrEnum):
     PROBABILITY = "probability"
 
 
+WHOLE: Final = 24
+"""Characters up to which a cell is never broken over lines in a terminal."""
+
 _FORMATS: Final[Mapping[Kind, Callable[[float], str]]] = {
     Kind.COUNT: lambda value: f"{value:,.0f}",
     Kind.NUMBER: lambda value: f"{value:z.2f}",
@@ -45,11 +49,19 @@ _FORMATS: Final[Mapping[Kind, Callable[[float], str]]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Column:
-    """One column: the key of its cells in each row, its header, and how cells are written."""
+    """One column: the key of its cells in each row, its header, and how cells are written.
+
+    Parameters
+    ----------
+    under
+        Key of a column beside which a terminal has no room for this one: its text then stands under that
+        column's, dimmed. Markdown shows it as a column of its own.
+    """
 
     key: str
     header: str
     kind: Kind = Kind.TEXT
+    under: str | None = None
 
     def text(self, cell: Cell) -> str:
         """Write one cell, visibly and on one line; None, NaN and the infinities are `MISSING`."""
@@ -136,13 +148,29 @@ class Table:
         if not self.rows:
             return Group(Text(visible(self.empty)))
         shown = RichTable(box=SIMPLE_HEAD)
-        for column in self.columns:
+        beside = [column for column in self.columns if column.under is None]
+        for column in beside:
+            longest = max(len(column.text(row[column.key])) for row in self.rows)
             shown.add_column(
-                Text(visible(column.header)), justify="right" if column.is_number else "left", overflow="fold"
+                Text(visible(column.header)),
+                justify="right" if column.is_number else "left",
+                overflow="fold",
+                # Names and figures stay whole; sentences share what is left of the line.
+                no_wrap=longest <= WHOLE,
             )
-        for cells in self.cells():
-            shown.add_row(*(Text(cell) for cell in cells))
+        for row in self.rows:
+            shown.add_row(*(self._cell(column, row) for column in beside))
         return Group(shown, *([Text(visible(self.note), style="dim")] if self.note else []))
+
+
+    def _cell(self, column: Column, row: Mapping[str, Cell]) -> "Text":
+        from rich.text import Text
+
+        cell = Text(column.text(row[column.key]))
+        for other in self.columns:
+            if other.under == column.key:
+                cell.append(f"\n{other.text(row[other.key])}", style="dim")
+        return cell
 
 
 def day(moment: datetime | date | None) -> str | None:

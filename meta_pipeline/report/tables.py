@@ -123,7 +123,7 @@ def proposals_table(candidates: Sequence[Candidate], *, title: str = "Proposals"
     """Show what is proposed: knob, change, effect with interval, grade, expected uplift, probability, why."""
     return Table(
         title=title,
-        columns=(*_CANDIDATE_COLUMNS, Column(key="why", header="Why")),
+        columns=(*_CANDIDATE_COLUMNS, Column(key="why", header="Why", under="effect")),
         rows=tuple(_candidate_row(candidate) for candidate in candidates if candidate.is_proposal),
         empty="No proposals.",
     )
