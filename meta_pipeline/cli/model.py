@@ -14,7 +14,7 @@ from meta_pipeline.cli.model_files import (
     Models,
     Outcomes,
     Predictions,
-    champion_model,
+    champion_now,
     contents,
     decide_lines,
     inputs_named,
@@ -194,7 +194,7 @@ def decide(
     from meta_pipeline.meta_model.predecessor_environment import read_environment
 
     environment = read_environment(os.environ)
-    loaded = named_model(model) if model is not None else champion_model()
+    loaded, alarm = (named_model(model), False) if model is not None else champion_now()
     names = None if loaded is None else loaded.models
     settings = environment.settings(names_of(models) or names)
     if model is not None:
@@ -203,7 +203,7 @@ def decide(
         settings = replace(settings, meta_threshold=threshold)
     if not predictions.is_file():
         raise InputError(f"there is no prediction log {predictions}; name a JSON lines file")
-    figures = decide_lines(predictions, log, loaded, settings, environment.arbiter_acceptance)
+    figures = decide_lines(predictions, log, loaded, settings, acceptance=environment.arbiter_acceptance, alarm=alarm)
     common.emit(figures, as_json=as_json, human=lambda console: _show_figures(console, figures))
 
 

@@ -140,18 +140,24 @@ def named_model(model: str) -> "MetaModel":
     return load_model(model_store(), address, for_use=False)
 
 
-def champion_model() -> "MetaModel | None":
-    """Load the champion, with every check; None if there is none."""
-    from meta_pipeline.meta_model.artifact_store import load_model
-    from meta_pipeline.store import meta_model as store
+def champion_now() -> "tuple[MetaModel | None, bool]":
+    """Load the champion, with every check, and whether its alarm is open; (None, False) if there is none."""
+    from meta_pipeline.meta_model.decision_settings import DEFAULT_SETTINGS
+    from meta_pipeline.store.retraining import champion_agent
 
-    with common.open_database() as database, database.connect() as connection:
-        present = store.champion(connection)
-    return None if present is None else load_model(model_store(), present.model_id)
+    with common.open_database() as database:
+        agent = champion_agent(database, model_store(), DEFAULT_SETTINGS)
+    return agent.model, agent.state.alarm
 
 
 def decide_lines(
-    predictions: Path, log: Path | None, model: "MetaModel | None", settings: Any, acceptance: float | None
+    predictions: Path,
+    log: Path | None,
+    model: "MetaModel | None",
+    settings: Any,
+    *,
+    acceptance: float | None,
+    alarm: bool,
 ) -> "dict[str, JsonValue]":
     """Decide every line of a prediction log by one agent, log the decisions, and return the agent's statistics.
 
@@ -166,6 +172,7 @@ def decide_lines(
     from meta_pipeline.meta_model.agent import MetaAgent
     from meta_pipeline.meta_model.decision_log import decision_line, header_line
     from meta_pipeline.meta_model.prediction_log import prediction_lines
+    from meta_pipeline.meta_model.state import AgentState
 
     with ExitStack() as stack:
         out = None if log is None else stack.enter_context(log.open("w", encoding="utf-8"))
@@ -176,7 +183,7 @@ def decide_lines(
 
         if out is not None:
             out.write(header_line(settings, model) + "\n")
-        agent = MetaAgent(model, settings, arbiter_acceptance=acceptance, log=write)
+        agent = MetaAgent(model, settings, arbiter_acceptance=acceptance, state=AgentState(alarm=alarm), log=write)
         for _, number, line in prediction_lines(predictions):
             try:
                 record = json.loads(str(line))

@@ -11,13 +11,16 @@ from pathlib import Path
 from sqlalchemy import Connection
 
 from meta_pipeline.canonical import digest
-from meta_pipeline.errors import InputError, NothingToDo
+from meta_pipeline.errors import ArtifactBroken, InputError, NotFound, NothingToDo
+from meta_pipeline.meta_model.agent import Log, MetaAgent
 from meta_pipeline.meta_model.artifact_store import ArtifactStore, FolderStore, load_model
 from meta_pipeline.meta_model.decision_settings import DecisionSettings
 from meta_pipeline.meta_model.labels import TradingCost
+from meta_pipeline.meta_model.model import MetaModel
 from meta_pipeline.meta_model.monitoring import Health, health
 from meta_pipeline.meta_model.outcome_log import OutcomeLog, outcome_log, read_outcome_log
 from meta_pipeline.meta_model.prediction_log import PredictionLog, prediction_log, read_prediction_log
+from meta_pipeline.meta_model.state import AgentState
 from meta_pipeline.meta_model.training import Training, train
 from meta_pipeline.meta_model.training_settings import DEFAULT_TRAINING, TrainingSettings
 from meta_pipeline.meta_model.training_table import join
@@ -161,7 +164,7 @@ def retrain(
     ------
     InsufficientData
         If there is too little to train on; nothing is kept.
-    ArtifactBroken, NotFound
+    ArtifactBroken
         If the champion's artifact cannot be read: nothing can be compared with it until the file is restored, or the
         champion retired.
     Conflict
@@ -170,7 +173,7 @@ def retrain(
     with database.connect() as connection:
         predictions, outcomes = read_logs(connection, inputs, settings.decision.models)
         present = store.champion(connection, inputs.horizon)
-    champion = None if present is None else load_model(artifacts, present.model_id)
+    champion = None if present is None else _champion_model(artifacts, present)
     if inputs.trades_of is not None:
         settings = replace(settings, tolerance_seconds=max(settings.tolerance_seconds, TRADES_TOLERANCE_SECONDS))
     training = train(
@@ -191,6 +194,49 @@ def retrain(
             horizon=inputs.horizon,
         )
     return Retrained(training=training, version=version, champion=present)
+
+
+def champion_agent(
+    database: Database,
+    artifacts: ArtifactStore,
+    settings: DecisionSettings,
+    *,
+    horizon: str = "",
+    arbiter_acceptance: float | None = None,
+    log: Log | None = None,
+) -> MetaAgent:
+    """Make an agent of the champion, with its alarm raised if one is open; of no model, if there is no champion.
+
+    Parameters
+    ----------
+    settings
+        What it decides with; base models other than the champion's make it defer, with `feature_dim_mismatch`.
+    horizon
+        Whose champion.
+    arbiter_acceptance, log
+        As of `MetaAgent`.
+
+    Raises
+    ------
+    ArtifactBroken
+        If the champion's artifact cannot be read.
+    """
+    with database.connect() as connection:
+        present = store.champion(connection, horizon)
+        alarm = None if present is None else store.open_alarm(connection, present.model_id)
+    model = None if present is None else _champion_model(artifacts, present)
+    state = AgentState(alarm=alarm is not None)
+    return MetaAgent(model, settings, arbiter_acceptance=arbiter_acceptance, state=state, log=log)
+
+
+def _champion_model(artifacts: ArtifactStore, present: store.StoredVersion) -> MetaModel:
+    try:
+        return load_model(artifacts, present.model_id)
+    except (ArtifactBroken, NotFound) as error:
+        raise ArtifactBroken(
+            f"the champion cannot be read: {error}. Restore its file, or take it out of use: "
+            "meta-pipeline model retire --reason ..."
+        ) from error
 
 
 def watch_champion(
@@ -218,7 +264,7 @@ def watch_champion(
         if present is None:
             raise NothingToDo("there is no champion to watch; train one with: meta-pipeline model train")
         predictions, outcomes = read_logs(connection, inputs, settings.decision.models)
-    model = load_model(artifacts, present.model_id)
+    model = _champion_model(artifacts, present)
     table, _ = join(
         predictions,
         outcomes,

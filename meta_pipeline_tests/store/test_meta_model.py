@@ -23,6 +23,7 @@ from meta_pipeline.store.database import Database
 from meta_pipeline.store.recording import record_logs
 from meta_pipeline.store.retraining import (
     Inputs,
+    champion_agent,
     costs_by_symbol,
     fingerprint,
     inputs_of,
@@ -270,7 +271,7 @@ class TestRetraining:
         assert second.version == first.version
         assert not second.training.verdict.promoted
         artifacts.path(first.version.model_id).unlink()
-        with pytest.raises(NotFound, match="restore the file"):
+        with pytest.raises(ArtifactBroken, match="Restore its file, or take it out of use"):
             retrain(database, artifacts, inputs, SETTINGS, clock=clock)
 
     def test_nothing_is_kept_of_a_training_that_could_not_be(self, database: Database, tmp_path: Path) -> None:
@@ -302,6 +303,18 @@ class TestRetraining:
         with database.connect() as connection:
             assert fingerprint(connection, turned) == before
             assert fingerprint(connection, Inputs()) != before
+
+    def test_an_agent_of_the_champion_knows_its_alarm(self, database: Database, tmp_path: Path) -> None:
+        artifacts = FolderStore(tmp_path / "models")
+        ballot = line(0)["base_predictions"]
+        assert champion_agent(database, artifacts, SETTINGS.decision).decide(ballot).reason == "model_not_loaded"
+        made = retrain(database, artifacts, logs(tmp_path, Truth.EDGE), SETTINGS, clock=clock)
+        agent = champion_agent(database, artifacts, SETTINGS.decision)
+        assert agent.decide(ballot).model_sha256 == made.version.model_id
+        with database.begin() as connection:
+            store.raise_alarm(connection, made.version.model_id, {}, now=NOW)
+        alarmed = champion_agent(database, artifacts, SETTINGS.decision)
+        assert alarmed.decide(ballot).reason == "exchangeability_alarm"
 
     def test_a_broken_champion_is_not_watched(self, database: Database, tmp_path: Path) -> None:
         artifacts = FolderStore(tmp_path / "models")
