@@ -58,7 +58,16 @@ def test_negative_zero_is_zero_and_large_floats_stay_floats() -> None:
 
 @pytest.mark.database
 def test_a_stay_in_jsonb_changes_neither_type_nor_digest(database: Database) -> None:
-    value: JsonValue = {"a": 1, "b": 1.0, "c": True, "d": None, "e": 1e-9, "f": 1e22, "g": [0.1, {"h": "ü\u2028"}], "i": 5e-324}
+    value: JsonValue = {
+        "a": 1,
+        "b": 1.0,
+        "c": True,
+        "d": None,
+        "e": 1e-9,
+        "f": 1e22,
+        "g": [0.1, {"h": "ü\u2028"}],
+        "i": 5e-324,
+    }
     with database.connect() as connection:
         back = connection.execute(text("SELECT CAST(:value AS jsonb)"), {"value": canonical_json(value)}).scalar_one()
     assert canonical_json(back) == canonical_json(value)
