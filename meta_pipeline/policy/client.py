@@ -419,15 +419,14 @@ class PolicyClient:
         """Ask the sources once. Raises nothing: what fails is in `heartbeat()`."""
         with self._lock:
             offered, tampered = self._ask()
-            rejected = False
-            for document in sorted(offered, key=lambda one: one.version):
-                rejected |= not self._accept(document)
+            accepted = [self._accept(document) for document in sorted(offered, key=lambda one: one.version)]
             given = {document.digest for document in offered}
             current = self._document
             self._settle(
                 origin=STATIC if current is not None and current.digest in given else CACHED,
                 tampered=tampered,
-                rejected=rejected,
+                # A source that lags behind another is no rollback; nothing but older documents is.
+                rejected=bool(offered) and not any(accepted),
             )
         self._send_report()
 

@@ -73,7 +73,18 @@ class PolicyMixin:
             own = getattr(super(), "confirm_trade_entry", None)
             if own is None:
                 return True
-            return own(pair, order_type, amount, rate, time_in_force, current_time, entry_tag, side, **kwargs) is True
+            said = own(
+                pair=pair,
+                order_type=order_type,
+                amount=amount,
+                rate=rate,
+                time_in_force=time_in_force,
+                current_time=current_time,
+                entry_tag=entry_tag,
+                side=side,
+                **kwargs,
+            )
+            return said is True
         except Exception:  # freqtrade would take an exception for a yes
             return False
 

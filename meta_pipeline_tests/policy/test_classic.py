@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from itertools import product
+from typing import Any
 
 import numpy as np
 import pytest
@@ -49,8 +50,13 @@ def test_each_reading_earns_its_points_exactly_from_its_boundary_on(
 
 
 def test_the_mode_follows_from_the_points_in_every_combination() -> None:
-    bad = [{}, {"volatility": Volatility.HIGH}, {"drawdown_pct": 6.0}, {"drawdown_pct": 6.0, "winrate": 0.4}]
-    good = [{}, {"winrate": 0.61}, {"winrate": 0.61, "equity_slope_pct_per_day": 1.1}]
+    bad: list[dict[str, Any]] = [
+        {},
+        {"volatility": Volatility.HIGH},
+        {"drawdown_pct": 6.0},
+        {"drawdown_pct": 6.0, "winrate": 0.4},
+    ]
+    good: list[dict[str, Any]] = [{}, {"winrate": 0.61}, {"winrate": 0.61, "equity_slope_pct_per_day": 1.1}]
     for one, other in product(bad, good):
         found = health(**{**other, **one})
         points, signs = defensive_points(found)[0], aggressive_points(found)[0]

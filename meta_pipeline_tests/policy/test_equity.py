@@ -26,7 +26,7 @@ def test_s09_the_drawdown_is_from_the_running_peak_to_now() -> None:
 
 
 def test_s10_a_fall_a_year_ago_is_no_slope_of_today() -> None:
-    old_fall = np.concatenate([np.linspace(100, 50, 300), 50 * 1.0066 ** np.arange(31)])
+    old_fall = np.concatenate([np.linspace(100, 50, 300), 50 * np.exp(np.log(1.0066) * np.arange(31.0))])
     window = old_fall[-31:]
     assert slope_pct_per_day(days(31), window) == pytest.approx(100 * np.log(1.0066), rel=1e-6)
 
@@ -35,7 +35,7 @@ def test_s11_a_curve_that_goes_back_and_forth_has_no_slope_and_more_samples_chan
     assert slope_pct_per_day(days(5), np.array([100.0, 200.0, 100.0, 200.0, 100.0])) == pytest.approx(0.0, abs=1e-9)
     hours = np.arange(24 * 30) * 3600.0
     by_hour = slope_pct_per_day(hours, np.exp(0.005 * hours / DAY))
-    by_day = slope_pct_per_day(days(30), np.exp(0.005 * np.arange(30)))
+    by_day = slope_pct_per_day(days(30), np.exp(0.005 * np.arange(30.0)))
     assert by_hour == pytest.approx(by_day) == pytest.approx(0.5)
 
 

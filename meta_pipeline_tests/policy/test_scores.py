@@ -1,5 +1,7 @@
 """Scores and selection: the documented formula exactly, and the lower bound that luck does not lift."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -40,7 +42,9 @@ def made_of(**arrays: list[float]) -> StrategyTable:
         **arrays,
     }
     whole = {"total_trades", "wins"}
-    built = {name: np.array(values, dtype=np.int64 if name in whole else np.float64) for name, values in given_.items()}
+    built: dict[str, Any] = {
+        name: np.array(values, dtype=np.int64 if name in whole else np.float64) for name, values in given_.items()
+    }
     names = tuple(f"S{i}" for i in range(n))
     return StrategyTable(strategy_ids=names, regime_tags=np.zeros((n, len(Regime)), dtype=bool), **built)
 

@@ -1,0 +1,218 @@
+"""The adapters, in harnesses that treat them as freqtrade and nautilus_trader do; neither is imported."""
+
+from collections.abc import Callable
+from enum import Enum
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from meta_pipeline.policy.freqtrade_adapter import PolicyMixin
+from meta_pipeline.policy.nautilus_adapter import PolicyGuard
+from meta_pipeline_tests.policy.documents import EXPIRY, World, document
+
+
+def safe_wrapper(callback: Callable[..., Any], default: Any) -> Callable[..., Any]:
+    """Call a strategy's callback as freqtrade does: whatever it raises, the default counts."""
+
+    def call(**kwargs: Any) -> Any:
+        try:
+            return callback(**kwargs)
+        except Exception:
+            return default
+
+    return call
+
+
+class Bot(PolicyMixin):
+    """A strategy without callbacks of its own."""
+
+    policy_strategy_id = "A"
+    stoploss = -0.10
+
+    def __init__(self, policy: Any, *, open_positions: Any = 1, trades_today: Any = 3, confidence: Any = 0.8) -> None:
+        self.policy = policy
+        self.wallets = SimpleNamespace(get_total_stake_amount=lambda: 10_000.0)
+        self.counts = open_positions, trades_today, confidence
+
+    def policy_open_positions(self) -> Any:
+        if isinstance(self.counts[0], Exception):
+            raise self.counts[0]
+        return self.counts[0]
+
+    def policy_trades_today(self) -> Any:
+        return self.counts[1]
+
+    def policy_confidence(self, pair: str, entry_tag: str | None) -> Any:
+        return self.counts[2]
+
+
+ENTRY = {
+    "pair": "X",
+    "order_type": "limit",
+    "amount": 5.0,
+    "rate": 100.0,
+    "time_in_force": "GTC",
+    "current_time": None,
+    "entry_tag": None,
+    "side": "long",
+}
+STAKE = {
+    "pair": "X",
+    "current_time": None,
+    "current_rate": 100.0,
+    "proposed_stake": 2000.0,
+    "min_stake": 10.0,
+    "max_stake": 5000.0,
+    "leverage": 1.0,
+    "entry_tag": None,
+    "side": "long",
+}
+
+
+def enters(bot: Any, **changes: Any) -> bool:
+    answer: bool = safe_wrapper(bot.confirm_trade_entry, True)(**{**ENTRY, **changes})
+    return answer
+
+
+def stakes(bot: Any, **changes: Any) -> float:
+    return float(safe_wrapper(bot.custom_stake_amount, STAKE["proposed_stake"])(**{**STAKE, **changes}))
+
+
+def adjusts(bot: Any, wanted: Any) -> Any:
+    bot.wanted = wanted
+    return safe_wrapper(bot.adjust_trade_position, None)(trade=SimpleNamespace(pair="X", enter_tag=None))
+
+
+def allowed() -> Any:
+    return World().settled(document()).client
+
+
+class Broken:
+    def current(self) -> Any:
+        raise RuntimeError("no policy for you")
+
+
+def test_an_entry_within_the_policy_is_let_through_and_one_outside_is_not() -> None:
+    assert enters(Bot(allowed())) is True
+    assert enters(Bot(allowed()), amount=8.0) is False  # 0.8 % at risk
+    assert enters(Bot(allowed(), open_positions=10)) is False
+    assert enters(Bot(allowed(), confidence=0.5)) is False
+    assert enters(Bot(World().client)) is False
+
+
+@pytest.mark.parametrize(
+    "bot", [Bot(Broken()), Bot(None), Bot(allowed(), open_positions=ValueError("db")), PolicyMixin()]
+)
+def test_what_fails_inside_a_callback_never_lets_a_trade_through(bot: Any) -> None:
+    assert enters(bot) is False
+    assert stakes(bot) == 0.0
+    assert adjusts(bot, 100.0) is None
+
+
+@pytest.mark.parametrize("unknown", [{"open_positions": None}, {"trades_today": None}, {"confidence": None}])
+def test_what_is_not_known_allows_no_entry(unknown: dict[str, Any]) -> None:
+    assert enters(Bot(allowed(), **unknown)) is False
+    assert stakes(Bot(allowed(), **unknown)) == 0.0
+
+
+def test_a_stake_is_cut_to_the_risk_per_trade_and_dropped_where_that_is_too_little() -> None:
+    bot = Bot(allowed())
+    assert stakes(bot) == pytest.approx(750.0)
+    assert stakes(bot, proposed_stake=300.0) == 300.0
+    assert stakes(bot, max_stake=100.0) == 100.0
+    assert stakes(bot, min_stake=800.0) == 0.0
+    assert stakes(Bot(World().client)) == 0.0
+    assert stakes(Bot(World().settled(document()).after(EXPIRY).client)) == pytest.approx(300.0)
+
+
+class Own:
+    """A user's strategy with callbacks of its own."""
+
+    wanted: Any = None
+
+    def confirm_trade_entry(self, pair: str, order_type: str, **kwargs: Any) -> bool:
+        if kwargs["entry_tag"] == "raise":
+            raise RuntimeError("mine")
+        return kwargs["entry_tag"] != "no"
+
+    def custom_stake_amount(self, pair: str, proposed_stake: float, **kwargs: Any) -> float:
+        return proposed_stake / 10
+
+    def adjust_trade_position(self, trade: Any, **kwargs: Any) -> Any:
+        return self.wanted
+
+
+class Both(Bot, Own):
+    """The mixin first, then the strategy."""
+
+
+def test_callbacks_of_the_strategy_are_asked_too_and_both_must_agree() -> None:
+    bot = Both(allowed())
+    assert enters(bot) is True
+    assert enters(bot, entry_tag="no") is False
+    assert enters(bot, entry_tag="raise") is False
+    assert stakes(bot) == 200.0
+
+
+def test_a_position_grows_only_if_an_entry_is_allowed_and_shrinks_always() -> None:
+    assert adjusts(Both(allowed()), 100.0) == 100.0
+    assert adjusts(Both(allowed(), open_positions=10), 100.0) == 100.0  # its own is one of the ten
+    assert adjusts(Both(allowed(), open_positions=11), 100.0) is None
+    assert adjusts(Both(World().client), (100.0, "tag")) is None
+    assert adjusts(Both(World().client), -50.0) == -50.0
+    assert adjusts(Both(Broken()), (-50.0, "out")) == (-50.0, "out")
+    assert adjusts(Bot(allowed()), 100.0) is None
+
+
+class State(Enum):
+    ACTIVE = 1
+    HALTED = 2
+    REDUCING = 3
+
+
+class Engine:
+    def __init__(self) -> None:
+        self.states: list[State] = []
+
+    def set_trading_state(self, state: State) -> None:
+        self.states.append(state)
+
+
+def test_the_risk_engine_is_reducing_before_the_first_valid_policy_and_active_with_one() -> None:
+    world, engine = World(), Engine()
+    guard = PolicyGuard(world.client, engine, State)
+    assert engine.states == [State.REDUCING]
+    assert guard.apply() == "REDUCING"
+    world.settled(document())
+    guard.on_timer("event")
+    assert guard.apply() == "ACTIVE"
+    assert engine.states == [State.REDUCING, State.ACTIVE]
+
+
+@pytest.mark.parametrize(
+    "stopped",
+    [
+        document(2, "DEFENSIVE", reduce_only=True, halt={"active": True, "by": "a", "reason": "b", "since": None}),
+        document(2, allowed_strategies=[], weights={}),
+        document(2).replace("NORMAL", "normal"),
+    ],
+)
+def test_a_halt_an_empty_policy_and_a_forged_one_reduce_and_never_halt_the_exits(stopped: str) -> None:
+    world, engine = World().settled(document()), Engine()
+    guard = PolicyGuard(world.client, engine, State)
+    guard.apply()
+    world.given(stopped)
+    assert guard.apply() == "REDUCING"
+    assert engine.states[-1] is State.REDUCING
+    assert State.HALTED not in engine.states
+
+
+def test_a_client_that_fails_reduces_and_allows_nothing() -> None:
+    engine = Engine()
+    guard = PolicyGuard(Broken(), engine, State)
+    assert guard.apply() == "REDUCING"
+    asked: dict[str, Any] = {"confidence": 0.9, "open_positions": 0, "trades_today": 0, "risk": 0.001}
+    assert guard.allows("A", "X", **asked) is False
+    assert PolicyGuard(allowed(), engine, State).allows("A", "X", **asked) is True
+    assert PolicyGuard(allowed(), engine, State).allows("A", "X", **{**asked, "risk": None}) is False
