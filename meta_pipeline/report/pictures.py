@@ -343,7 +343,17 @@ def _glyphs() -> frozenset[int]:
 
 
 def _png(draw: Callable[["Figure"], None], *, height: float) -> bytes:
-    """Draw on a fresh figure, at the finest resolution whose PNG is small enough."""
+    """Draw on a fresh figure, at the finest resolution whose PNG is small enough.
+
+    Other libraries in the process may have changed matplotlib's defaults (seaborn does); a picture is drawn in its own.
+    """
+    from matplotlib import style
+
+    with style.context("default", after_reset=True):
+        return _png_in_present_style(draw, height=height)
+
+
+def _png_in_present_style(draw: Callable[["Figure"], None], *, height: float) -> bytes:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from PIL import Image  # matplotlib's own requirement

@@ -67,6 +67,18 @@ def test_a_picture_is_a_small_png_and_the_same_bytes_each_time(name: str) -> Non
     assert pixels(png).std() > 1
 
 
+def test_what_another_library_did_to_the_defaults_of_matplotlib_changes_no_byte(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import matplotlib as mpl
+
+    bars = [Bar(label="a", value=1.0, lower=0.5, upper=2.0)]
+    before = pictures.intervals_picture(bars, title="t", axis="x")
+    monkeypatch.setitem(mpl.rcParams, "axes.facecolor", "black")
+    monkeypatch.setitem(mpl.rcParams, "font.size", 23.0)
+    assert pictures.intervals_picture(bars, title="t", axis="x") == before
+
+
 def test_another_process_draws_the_same_bytes_and_nobody_loads_pyplot() -> None:
     code = (
         "import sys, hashlib\n"
