@@ -162,7 +162,6 @@ class Table:
             shown.add_row(*(self._cell(column, row) for column in beside))
         return Group(shown, *([Text(visible(self.note), style="dim")] if self.note else []))
 
-
     def _cell(self, column: Column, row: Mapping[str, Cell]) -> "Text":
         from rich.text import Text
 
