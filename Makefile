@@ -16,7 +16,9 @@ help: ## show this list
 
 run: install ## the whole loop once, on real prices: backtests in, evidence, proposals
 	@$(BIN)/meta-pipeline lab run
+	@$(BIN)/meta-pipeline model train --lab
 	@$(BIN)/meta-pipeline nightly
+	@echo; echo "The UI: make dev, then open http://127.0.0.1:3000. One change from approval to undo: make tour."
 
 tour: install ## approve one proposal through the gate, apply it, look at it, revert it
 	@PATH="$(CURDIR)/$(BIN):$$PATH" scripts/tour
