@@ -44,9 +44,12 @@ def begin_request(connection: Connection, key: str, content: str, *, now: dateti
     columns = api_requests.c
     connection.execute(delete(api_requests).where(columns.started_at < now - KEPT_FOR))
     new = connection.execute(
-        upsert(api_requests).values(request_key=key, content_digest=content, started_at=now).on_conflict_do_nothing()
-    )
-    if new.rowcount == 1:
+        upsert(api_requests)
+        .values(request_key=key, content_digest=content, started_at=now)
+        .on_conflict_do_nothing()
+        .returning(columns.request_key)
+    ).one_or_none()
+    if new is not None:
         return None
     row = connection.execute(select(api_requests).where(columns.request_key == key).with_for_update()).one()
     if row.content_digest != content:

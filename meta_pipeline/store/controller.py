@@ -116,12 +116,18 @@ def _due(connection: Connection, scope: Scope, settings: Settings, *, now: datet
 def _unseen_outcomes(connection: Connection, scope: str, *, since: datetime) -> str | None:
     """Say which trades were closed by fills that came in after a moment, or None."""
     fills, trades = live_fills.c, live_closed_trades.c
-    closing = (
-        select(trades.exit_execution_id)
-        .join(live_fills, (fills.scope == trades.scope) & (fills.execution_id == trades.exit_execution_id))
-        # The bound on closed_at is for the index; a fill that comes later than that waits for the schedule.
-        .where(trades.scope == scope, trades.closed_at > since - LATE_FILLS, fills.received_at > since)
-        .limit(1)
+    unseen = (
+        select(fills.execution_id)
+        .where(
+            fills.strategy_no == trades.strategy_no,
+            fills.symbol == trades.symbol,
+            fills.executed_at.between(trades.opened_at, trades.closed_at),
+            fills.received_at > since,
+        )
+        .exists()
     )
-    found = connection.execute(closing).scalar_one_or_none()
-    return None if found is None else "trades were closed since its policy was made"
+    # The bound on closed_at is for the index; a fill that comes later than that waits for the schedule.
+    changed = select(trades.symbol).where(trades.scope == scope, trades.closed_at > since - LATE_FILLS, unseen).limit(1)
+    if connection.execute(changed).first() is None:
+        return None
+    return "trades were closed since its policy was made"

@@ -18,7 +18,7 @@ from meta_pipeline.policy.prices import Price
 from meta_pipeline.proposals.identity import check_text, clean_name, clean_reason, is_machine
 from meta_pipeline.store import audit
 from meta_pipeline.store.queries import query
-from meta_pipeline.store.schema_policy import live_capital, live_prices, live_scopes, live_strategies
+from meta_pipeline.store.schema_policy import live_capital, live_scopes, live_strategies
 
 LIVE: Final = "live"
 """The scope that is meant where none is named."""
@@ -231,8 +231,9 @@ def record_capital(
         upsert(live_capital)
         .values(scope=scope, flow_id=flow_id, recorded_by=clean_name(actor), recorded_at=now, **values)
         .on_conflict_do_nothing()
-    )
-    if new.rowcount == 1:
+        .returning(live_capital.c.flow_id)
+    ).one_or_none()
+    if new is not None:
         event = audit.Event(
             action="live.capital",
             subject_type="live_scope",
@@ -278,18 +279,6 @@ def record_prices(connection: Connection, scope: str, prices: Sequence[Price], *
             "as_of": [price.at for price in rows],
         },
     ).rowcount
-
-
-def latest_prices(connection: Connection, scope: str) -> dict[str, datetime]:
-    """Return symbol -> time of its latest price."""
-    columns = live_prices.c
-    rows = connection.execute(
-        select(columns.symbol, columns.as_of)
-        .where(columns.scope == scope)
-        .distinct(columns.symbol)
-        .order_by(columns.symbol, columns.day.desc())
-    )
-    return {row.symbol: row.as_of for row in rows}
 
 
 def register_undeclared(connection: Connection, scope: str, strategy_ids: Sequence[str], *, now: datetime) -> None:

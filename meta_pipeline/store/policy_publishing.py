@@ -6,6 +6,7 @@ health says so. A slower process never puts an older version over a newer one.
 
 import json
 import os
+import time
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
@@ -32,6 +33,7 @@ TTL_SECONDS: Final = 3600
 """The documented time to live of the keys in Redis; never beyond the policy's own end."""
 
 REDIS_SECONDS: Final = 2.0
+FILE_SECONDS: Final = 5.0
 _ATTEMPTS: Final = 5
 
 
@@ -90,17 +92,24 @@ def file_of(settings: Settings, scope: str) -> Path:
 def publish_to_file(path: Path, record: PolicyRecord) -> None:
     """Replace the file at once, unless it holds a newer version of the same epoch."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(path.with_suffix(".lock"))
-    lock.acquire(seconds=REDIS_SECONDS)
-    with closing(lock):
+    with closing(_locked(path.with_suffix(".lock"))):
         if path.exists() and _is_newer(_parsed(path.read_text(encoding="utf-8")), record):
             return
         beside = path.with_suffix(f".{os.getpid()}.new")
         with beside.open("w", encoding="utf-8") as file:
             file.write(record.document)
-            file.flush()
-            os.fsync(file.fileno())
+        # Not forced to the disk: what a power cut tears no executor believes, and the database has it.
         beside.replace(path)
+
+
+def _locked(path: Path) -> FileLock:
+    lock = FileLock(path)
+    deadline = time.monotonic() + FILE_SECONDS
+    while not lock.try_acquire():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{path} has been held by another process for {FILE_SECONDS:g} s")
+        time.sleep(0.001)
+    return lock
 
 
 def keys_of(scope: str) -> dict[str, str]:

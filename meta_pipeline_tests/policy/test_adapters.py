@@ -134,7 +134,7 @@ class Own:
     def confirm_trade_entry(self, pair: str, order_type: str, **kwargs: Any) -> bool:
         if kwargs["entry_tag"] == "raise":
             raise RuntimeError("mine")
-        return kwargs["entry_tag"] != "no"
+        return str(kwargs["entry_tag"]) != "no"
 
     def custom_stake_amount(self, pair: str, proposed_stake: float, **kwargs: Any) -> float:
         return proposed_stake / 10
@@ -143,7 +143,7 @@ class Own:
         return self.wanted
 
 
-class Both(Bot, Own):
+class Both(Bot, Own):  # type: ignore[misc]  # freqtrade passes everything by name
     """The mixin first, then the strategy."""
 
 

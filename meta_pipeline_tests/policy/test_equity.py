@@ -33,7 +33,7 @@ def test_s10_a_fall_a_year_ago_is_no_slope_of_today() -> None:
 
 def test_s11_a_curve_that_goes_back_and_forth_has_no_slope_and_more_samples_change_nothing() -> None:
     assert slope_pct_per_day(days(5), np.array([100.0, 200.0, 100.0, 200.0, 100.0])) == pytest.approx(0.0, abs=1e-9)
-    hours = np.arange(24 * 30) * 3600.0
+    hours = (np.arange(24 * 30) * 3600.0).astype(np.float64)
     by_hour = slope_pct_per_day(hours, np.exp(0.005 * hours / DAY))
     by_day = slope_pct_per_day(days(30), np.exp(0.005 * np.arange(30.0)))
     assert by_hour == pytest.approx(by_day) == pytest.approx(0.5)
