@@ -14,9 +14,11 @@ UV := $(BIN)/uv pip install --quiet --python $(BIN)/python
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
 
-run: install ## the whole loop once, on real prices: backtests in, evidence, proposals
+run: install ## the whole loop once, on real prices: backtests, meta-model, risk policy, proposals
 	@$(BIN)/meta-pipeline lab run
 	@$(BIN)/meta-pipeline model train --lab
+	@$(BIN)/meta-pipeline live replay
+	@$(BIN)/meta-pipeline policy evaluate --scope lab
 	@$(BIN)/meta-pipeline nightly
 	@echo; echo "The UI: make dev, then open http://127.0.0.1:3000. One change from approval to undo: make tour."
 
