@@ -1,6 +1,7 @@
 """Corrections for looking at many effects at once.
 
-Belongs here: p-values in, adjusted p-values out. Does not belong here: where p-values come from (contrasts).
+Belongs here: p-values in, adjusted p-values out. Does not belong here: where p-values come from (contrasts), and
+p-values that arrive over time (online_testing, whose names are given here too).
 
 All functions return *adjusted* p-values in the order of the input: a hypothesis is rejected at
 level q when its adjusted p-value is at most q. NaN stays NaN and is not counted.
@@ -12,6 +13,16 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from meta_pipeline.errors import InputError
+from meta_pipeline.evidence.online_testing import LordPlusPlus, OnlineDecision
+
+__all__ = [
+    "LordPlusPlus",
+    "OnlineDecision",
+    "benjamini_hochberg",
+    "benjamini_yekutieli",
+    "holm",
+    "romano_wolf",
+]
 
 Floats = NDArray[np.float64]
 
