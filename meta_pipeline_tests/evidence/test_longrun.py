@@ -1,6 +1,9 @@
 import numpy as np
 import pytest
 from arch.bootstrap import optimal_block_length
+from arch.covariance.kernel import Bartlett, QuadraticSpectral
+from statsmodels.stats.sandwich_covariance import S_hac_simple
+from statsmodels.tsa.ar_model import AutoReg
 
 from meta_pipeline.errors import InputError
 from meta_pipeline.evidence.longrun import automatic_bandwidth, automatic_block_length, sum_variance
@@ -58,6 +61,42 @@ def test_the_block_length_is_that_of_arch(rho: float) -> None:
     agree = np.isclose(ours, np.maximum(theirs, 1.0), rtol=1e-9)
     assert np.mean(agree) >= 0.75
     assert np.median(ours) == pytest.approx(np.median(np.maximum(theirs, 1.0)), rel=0.15)
+
+
+@pytest.mark.parametrize("kernel", ["bartlett", "quadratic_spectral"])
+def test_prewhitening_is_the_kernel_of_arch_on_the_residuals_of_statsmodels(kernel: str) -> None:
+    x = autoregressive(0.6, 400, 5)
+    found = sum_variance(x, kernel=kernel, bandwidth=5.0, prewhiten=True)  # type: ignore[arg-type]
+    for column, variance in zip(x.T, found, strict=True):
+        fitted = AutoReg(column, 1, trend="n").fit()
+        # arch counts the lags of the Bartlett kernel, ours is where it reaches zero.
+        theirs, width = (Bartlett, 4.0) if kernel == "bartlett" else (QuadraticSpectral, 5.0)
+        long_run = float(np.squeeze(theirs(fitted.resid, width, center=False).cov.long_run))
+        # arch divides by the number of residuals.
+        assert variance == pytest.approx(400 * long_run / (1 - fitted.params[0]) ** 2, rel=1e-9)
+
+
+def test_without_prewhitening_the_bartlett_kernel_is_that_of_statsmodels() -> None:
+    x = autoregressive(0.3, 200, 6)
+    expected = [float(np.squeeze(S_hac_simple(column[:, None], nlags=6))) for column in x.T]
+    assert sum_variance(x, bandwidth=7.0) == pytest.approx(expected)
+    assert sum_variance(x, bandwidth=7.0, prewhiten=False) == pytest.approx(expected)
+
+
+def test_prewhitening_takes_most_of_the_bias_where_memory_is_long() -> None:
+    series = [autoregressive(0.85, 800, seed) for seed in range(12)]
+    truth = 1 / (1 - 0.85) ** 2
+    plain = float(np.mean([sum_variance(x) for x in series])) / 800
+    whitened = float(np.mean([sum_variance(x, prewhiten=True) for x in series])) / 800
+    assert plain < 0.9 * truth
+    assert abs(whitened - truth) < abs(plain - truth)
+
+
+def test_prewhitening_stops_short_of_a_unit_root_and_passes_over_constants() -> None:
+    trend = np.arange(100.0)[:, None] - 49.5
+    assert np.isfinite(sum_variance(trend, prewhiten=True)).all()
+    assert sum_variance(np.zeros((100, 2)), prewhiten=True).tolist() == [0.0, 0.0]
+    assert sum_variance(np.zeros((1, 2)), prewhiten=True).tolist() == [0.0, 0.0]
 
 
 def test_a_constant_series_has_no_memory() -> None:
