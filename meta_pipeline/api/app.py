@@ -6,7 +6,7 @@ from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
 from meta_pipeline import __version__
-from meta_pipeline.api import problems
+from meta_pipeline.api import links, problems
 from meta_pipeline.api.access import remembered_tokens
 from meta_pipeline.api.context import Context, Kept
 from meta_pipeline.api.guard import Guard
@@ -37,6 +37,7 @@ def create_app(context: Context) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         openapi_url="/openapi.json",
+        generate_unique_id_function=links.operation_id,
     )
     app.state.context = context
     app.state.tokens = remembered_tokens()

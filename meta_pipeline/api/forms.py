@@ -14,14 +14,22 @@ Moment = Annotated[
 Day = Annotated[str, StringConstraints(min_length=10, max_length=10, pattern=r"^\d{4}-\d{2}-\d{2}$")]
 
 
+def _form(**example: Any) -> ConfigDict:
+    """Return how a form is read, with an example for the documentation."""
+    extra: dict[str, Any] = {"examples": [example]} if example else {}
+    return ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False, json_schema_extra=extra)
+
+
 class Form(BaseModel):
     """Base of all request bodies."""
 
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = _form()
 
 
 class DecisionForm(Form):
     """One decision about one proposal."""
+
+    model_config = _form(verdict="approve", digest="0" * 64, reason="the effect holds in every year")
 
     verdict: Literal["approve", "reject"]
     digest: str = Field(pattern=r"^[0-9a-f]{64}$", description="`body_digest` of the proposal that was looked at.")
@@ -31,11 +39,15 @@ class DecisionForm(Form):
 class ApplyForm(Form):
     """Whether to apply, or to rehearse."""
 
+    model_config = _form(dry_run=True)
+
     dry_run: bool = Field(default=False, description="Run the real transaction and roll it back.")
 
 
 class RevertForm(Form):
     """Why a change is undone."""
+
+    model_config = _form(reason="the drawdown doubled", dry_run=True)
 
     reason: Reason
     dry_run: bool = Field(default=False, description="Run the real transaction and roll it back.")
@@ -43,6 +55,8 @@ class RevertForm(Form):
 
 class ReasonForm(Form):
     """Why."""
+
+    model_config = _form(reason="the exchange misbehaves")
 
     reason: Reason
 
@@ -61,8 +75,22 @@ class FillForm(Form):
     initial_risk: float | None = Field(default=None, gt=0, le=1e15)
 
 
+_FILL: dict[str, Any] = {
+    "execution_id": "binance-8291",
+    "strategy_id": "TREND",
+    "symbol": "BTCUSDT",
+    "side": "BUY",
+    "quantity": 0.5,
+    "price": 61234.5,
+    "fee": 12.2,
+    "executed_at": "2026-11-20T10:00:00+00:00",
+}
+
+
 class FillsForm(Form):
     """Executions of a book; none says that there were none."""
+
+    model_config = _form(fills=[_FILL])
 
     fills: list[FillForm] = Field(max_length=10_000)
 
@@ -79,11 +107,24 @@ class PriceForm(Form):
 class PricesForm(Form):
     """Market prices of a book."""
 
+    model_config = _form(prices=[{"symbol": "BTCUSDT", "at": "2026-11-20T10:00:00+00:00", "close": 61234.5}])
+
     prices: list[PriceForm] = Field(max_length=10_000)
 
 
 class HeartbeatForm(Form):
     """What an executor runs, by its own word: `PolicyClient.heartbeat()`."""
+
+    model_config = _form(
+        executor_id="bot-1",
+        scope="live",
+        epoch="",
+        version=0,
+        mode="DEFENSIVE",
+        reduce_only=True,
+        reasons=["DEFAULT"],
+        reported_at=1795687200.0,
+    )
 
     executor_id: Name
     scope: Name
@@ -134,6 +175,19 @@ class RunForm(Form):
 class RunsForm(Form):
     """Backtest runs, through the quality gate."""
 
+    model_config = _form(
+        runs=[
+            {
+                "strategy_id": "TREND",
+                "campaign_id": "2026-11",
+                "config": {"window": 20},
+                "dates": ["2026-11-18", "2026-11-19", "2026-11-20"],
+                "returns": [0.001, -0.002, 0.0015],
+                "periods_per_year": 365.0,
+            }
+        ]
+    )
+
     runs: list[RunForm] = Field(min_length=1, max_length=1000)
     close_campaigns: bool = Field(default=False, description="No more runs of these campaigns are coming.")
 
@@ -147,6 +201,8 @@ class BallotForm(Form):
 
 class QuestionForm(Form):
     """Base models' votes, for the meta-model."""
+
+    model_config = _form(predictions={"xgb": {"action": "BUY", "confidence": 0.7}})
 
     predictions: dict[Name, BallotForm] = Field(max_length=64)
     regime: dict[str, Any] | None = None

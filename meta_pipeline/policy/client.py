@@ -345,6 +345,8 @@ class PolicyClient:
         The only epoch that is accepted; None: that of the first valid document.
     refresh_seconds, loosen_after_seconds
         How often the sources are asked; how long a looser document must stand before it acts.
+    max_silence_seconds
+        After so long without a source that gives the document, it counts as expired. None: when it says itself.
     report
         Called after every refresh with the heartbeat; `http_report` sends it to the server.
     """
@@ -361,6 +363,7 @@ class PolicyClient:
         epoch: str | None = None,
         refresh_seconds: float = 15.0,
         loosen_after_seconds: float = 60.0,
+        max_silence_seconds: float | None = None,
         report: Callable[[Mapping[str, Any]], None] | None = None,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
@@ -374,6 +377,8 @@ class PolicyClient:
         self._epoch = epoch
         self._refresh_seconds = refresh_seconds
         self._loosen_after = loosen_after_seconds
+        self._max_silence = math.inf if max_silence_seconds is None else max_silence_seconds
+        self._heard = (-math.inf, -math.inf)  # wall and monotonic, when a source last gave the document
         self._report = report
         self._clock = clock
         self._monotonic = monotonic
@@ -421,9 +426,11 @@ class PolicyClient:
             offered, tampered = self._ask()
             accepted = [self._accept(document) for document in sorted(offered, key=lambda one: one.version)]
             given = {document.digest for document in offered}
-            current = self._document
+            confirmed = self._document is not None and self._document.digest in given
+            if confirmed:
+                self._heard = self._clock(), self._monotonic()
             self._settle(
-                origin=STATIC if current is not None and current.digest in given else CACHED,
+                origin=STATIC if confirmed else CACHED,
                 tampered=tampered,
                 # A source that lags behind another is no rollback; nothing but older documents is.
                 rejected=bool(offered) and not any(accepted),
@@ -516,8 +523,8 @@ class PolicyClient:
         loosen_at = self._target_since + self._loosen_after if waiting else math.inf
         held_notes = (*notes, *((CAPPED,) if waiting or own else ()))
         self._snapshot = _Snapshot(
-            expires_wall=document.expires_at,
-            expires_monotonic=self._expires_monotonic,
+            expires_wall=min(document.expires_at, self._heard[0] + self._max_silence),
+            expires_monotonic=min(self._expires_monotonic, self._heard[1] + self._max_silence),
             stale_wall=document.stale_at,
             stale_monotonic=self._stale_monotonic,
             loosen_monotonic=loosen_at,
@@ -556,6 +563,7 @@ class PolicyClient:
             self._floor = (str(state["epoch"]), int(state["version"]), str(state["digest"]))
             document = read_document(state["document"], scope=self.scope, verifier=self._verifier)
             if self._accept(document):
+                self._heard = self._clock(), self._monotonic()
                 self._settle(origin=CACHED, tampered=False, rejected=False)
         except Exception as error:  # an unreadable state is no document, and no reason to stop trading out
             self._problems["restored state"] = f"{type(error).__name__}: {error}"[:500]

@@ -188,7 +188,7 @@ def test_every_error_is_a_problem_with_a_stable_code(database: Database, tmp_pat
         ("GET", "/api/msc/status?scope=nowhere"): (404, "not_found"),
         ("GET", "/api/v1/proposals?cursor=%21"): (422, "invalid_input"),
         ("GET", "/api/v1/policy"): (404, "not_found"),
-        ("GET", "/api/v1/policy/0"): (422, "invalid_input"),
+        ("GET", "/api/v1/policy/versions/0"): (422, "invalid_input"),
         ("POST", "/api/ai/meta/reset_stats"): (409, "no_agent"),
     }
     for (method, address), (status, code) in expected.items():

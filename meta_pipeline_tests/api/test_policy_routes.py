@@ -23,8 +23,8 @@ def test_the_document_is_served_as_it_was_signed_and_only_when_it_changed(databa
     same = client.get("/api/v1/policy", headers={"If-None-Match": answer.headers["ETag"]})
     assert (same.status_code, same.content) == (304, b"")
     assert client.get("/api/v1/policy", headers={"If-None-Match": 'W/"1-x", "2-y"'}).status_code == 200
-    assert client.get("/api/v1/policy/3").json()["version"] == 3
-    assert client.get("/api/v1/policy/99").status_code == 404
+    assert client.get("/api/v1/policy/versions/3").json()["version"] == 3
+    assert client.get("/api/v1/policy/versions/99").status_code == 404
 
 
 def test_a_halt_acts_at_once_is_done_once_per_key_and_is_ended_by_a_person(database: Database, tmp_path: Path) -> None:
@@ -101,12 +101,13 @@ def test_fills_and_prices_come_in_over_http_and_make_a_policy(database: Database
     assert client.post("/api/v1/live/prices", json={"prices": quotes}).json()["days_written"] == 400
     policy = client.post("/api/msc/evaluate").json()["evaluation"]["policy"]
     assert policy["allowed_strategies"] == ["S0"]
-    for body in (
+    wrongs: list[dict[str, Any]] = [
         {"fills": [{**more[0], "executed_at": "yesterday!"}]},
         {"fills": [{**more[0], "quantity": -1}]},
         {"fills": [{**more[0], "url": "http://x"}]},
         {"fills": {}},
-    ):
+    ]
+    for body in wrongs:
         assert client.post("/api/v1/live/fills", json=body).status_code == 422
 
 
@@ -139,13 +140,14 @@ def test_backtests_come_in_through_the_quality_gate(database: Database, tmp_path
     assert {one["config"]["speed"] for one in listed} == {1, 2}
     assert client.get(f"/api/v1/backtest-runs/{listed[0]['run_id']}").json()["n_returns"] == 300
     assert client.get("/api/v1/backtest-runs/none").status_code == 404
-    for wrong in (
+    wrongs: list[dict[str, Any]] = [
         {"runs": []},
         {"runs": [run(1, dates=["someday-00"] * 300)]},
         {"runs": [run(1, start_date="2020-99-01")]},
         {"runs": [run(1, returns=["a"])]},
         {"runs": [run(1, config=[1])]},
-    ):
+    ]
+    for wrong in wrongs:
         assert client.post("/api/v1/backtest-runs", json=wrong).status_code == 422
 
 

@@ -62,6 +62,13 @@ SCENARIOS = (
         ("CACHED",),
     ),
     Scenario(
+        "the same, for longer than max_silence_seconds",
+        lambda: World(max_silence_seconds=30.0).settled(document()).given(OSError("down")).after(30.0),
+        "DEFENSIVE",
+        False,
+        ("EXPIRED",),
+    ),
+    Scenario(
         "AGGRESSIVE stood, and is past its stale_at",
         lambda: World().settled(document(mode="AGGRESSIVE")).after(STALE),
         "NORMAL",

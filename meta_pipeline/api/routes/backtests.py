@@ -12,6 +12,7 @@ from meta_pipeline.api.access import Reader, Researcher, in_thread
 from meta_pipeline.api.conditions import IdempotencyKey, json_response, once
 from meta_pipeline.api.context import Context, Ctx
 from meta_pipeline.api.forms import RunForm, RunsForm, TradeForm
+from meta_pipeline.api.links import of_first_item
 from meta_pipeline.api.problems import problem_responses
 from meta_pipeline.api.strict_route import StrictRoute
 from meta_pipeline.backtests.recording import record
@@ -50,7 +51,10 @@ async def take_runs(
     return await in_thread(keyed)
 
 
-@router.get("/backtest-runs", responses={**problem_responses(), 200: {"model": answers.Answer}})
+_LINKS = of_first_item("run_id", "run_id", "backtests_get_run")
+
+
+@router.get("/backtest-runs", responses={**problem_responses(), 200: {"model": answers.Answer, "links": _LINKS}})
 async def list_stored(
     context: Ctx,
     _: Reader,

@@ -10,6 +10,7 @@ from meta_pipeline.api.access import Caller, Reader, in_thread, needs
 from meta_pipeline.api.conditions import IdempotencyKey, IfMatch, json_response, once, require_match
 from meta_pipeline.api.context import Context, Ctx
 from meta_pipeline.api.forms import RevertForm
+from meta_pipeline.api.links import of_first_item
 from meta_pipeline.api.pages import Cursor, Limit, moment_and_id, number, page
 from meta_pipeline.api.problems import problem_responses
 from meta_pipeline.api.representations import change_etag, change_json, entry_json
@@ -23,7 +24,10 @@ ChangeId = Annotated[str, Path(min_length=1, max_length=64, description="The who
 Reverter = Annotated[Caller, Depends(needs("approver", "operator"))]
 
 
-@router.get("/changes", responses={**problem_responses(), 200: {"model": answers.Page}})
+_LINKS = of_first_item("change_id", "change_id", "changes_get_change", "changes_revert")
+
+
+@router.get("/changes", responses={**problem_responses(), 200: {"model": answers.Page, "links": _LINKS}})
 async def list_changes(
     context: Ctx,
     _: Reader,

@@ -9,6 +9,7 @@ from meta_pipeline.api import answers
 from meta_pipeline.api.access import Reader, in_thread
 from meta_pipeline.api.conditions import json_response
 from meta_pipeline.api.context import Ctx
+from meta_pipeline.api.links import of_first_item
 from meta_pipeline.api.pages import Cursor, Limit, moment_and_id, page
 from meta_pipeline.api.problems import problem_responses
 from meta_pipeline.api.representations import row_json
@@ -19,7 +20,10 @@ from meta_pipeline.store import diagnostics, pages
 router = APIRouter(prefix="/api/v1", tags=["diagnostics"], route_class=StrictRoute)
 
 
-@router.get("/diagnostics", responses={**problem_responses(), 200: {"model": answers.Page}})
+_LINKS = of_first_item("strategy_id", "strategy_id", "diagnostics_latest_report")
+
+
+@router.get("/diagnostics", responses={**problem_responses(), 200: {"model": answers.Page, "links": _LINKS}})
 async def list_reports(
     context: Ctx,
     _: Reader,

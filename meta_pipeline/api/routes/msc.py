@@ -9,6 +9,7 @@ from meta_pipeline.api import answers
 from meta_pipeline.api.access import Operator, Reader, in_thread
 from meta_pipeline.api.conditions import IdempotencyKey, json_response
 from meta_pipeline.api.context import Context, Ctx, Kept
+from meta_pipeline.api.links import leads_to
 from meta_pipeline.api.pages import Cursor, Limit, number, page
 from meta_pipeline.api.problems import problem_responses
 from meta_pipeline.api.strict_route import StrictRoute
@@ -45,7 +46,10 @@ async def history(context: Ctx, _: Reader, scope: Scope = LIVE, limit: Limit = 5
     return json_response(await in_thread(read))
 
 
-@router.post("/evaluate", responses={**problem_responses(409), 200: {"model": answers.MscEvaluated}})
+_LINKS = leads_to(policy_document_version={"version": "$response.body#/evaluation/policy/version"})
+
+
+@router.post("/evaluate", responses={**problem_responses(409), 200: {"model": answers.MscEvaluated, "links": _LINKS}})
 async def evaluate(
     request: Request, context: Ctx, caller: Operator, scope: Scope = LIVE, idempotency_key: IdempotencyKey = None
 ) -> Response:

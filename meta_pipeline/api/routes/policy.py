@@ -36,7 +36,8 @@ async def document(
 
 
 @router.get(
-    "/policy/{version}", responses={**problem_responses(), **_UNCHANGED, 200: {"model": answers.PolicyDocument}}
+    "/policy/versions/{version}",
+    responses={**problem_responses(), **_UNCHANGED, 200: {"model": answers.PolicyDocument}},
 )
 async def document_version(
     context: Ctx,

@@ -10,6 +10,7 @@ from meta_pipeline.api.access import Approver, Caller, Reader, in_thread, needs
 from meta_pipeline.api.conditions import IdempotencyKey, IfMatch, json_response, once, require_match
 from meta_pipeline.api.context import Context, Ctx
 from meta_pipeline.api.forms import ApplyForm, DecisionForm
+from meta_pipeline.api.links import of_first_item
 from meta_pipeline.api.pages import Cursor, Limit, moment_and_id, number, page
 from meta_pipeline.api.problems import problem_responses
 from meta_pipeline.api.representations import proposal_etag, proposal_json, row_json
@@ -26,7 +27,11 @@ StrategyId = Annotated[str | None, Query(min_length=1, max_length=64)]
 Applier = Annotated[Caller, Depends(needs("approver", "operator"))]
 
 
-@router.get("/proposals", responses={**problem_responses(), 200: {"model": answers.Page}})
+_OF_A_PROPOSAL = ("get_proposal", "diff", "report", "decide", "apply")
+_LINKS = of_first_item("proposal_id", "proposal_id", *(f"proposals_{name}" for name in _OF_A_PROPOSAL))
+
+
+@router.get("/proposals", responses={**problem_responses(), 200: {"model": answers.Page, "links": _LINKS}})
 async def list_proposals(
     context: Ctx,
     _: Reader,
