@@ -159,8 +159,8 @@ def _complete(returns: ArrayLike) -> Floats:
     if bad.any():
         day, series = (int(place[0]) for place in np.nonzero(bad))
         raise InputError(
-            f"returns holds {matrix[day, series]!r} on day {day} of series {series} ({int(bad.sum())} such values); "
-            "give the days that all series share, or leave out the series with gaps"
+            f"returns holds {float(matrix[day, series])} on day {day} of series {series} "
+            f"({int(bad.sum())} such values); give the days that all series share, or leave out the series with gaps"
         )
     return matrix
 
