@@ -1,0 +1,1 @@
+"""Benchmarks: one file or one package each."""
