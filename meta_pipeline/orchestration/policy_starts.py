@@ -4,7 +4,7 @@ A policy only ever computes, so both ship running. MSC_ENABLED=false stops both,
 expire; MSC_EVALUATION_INTERVAL_MINUTES says how old a policy may get.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
@@ -40,8 +40,7 @@ def policy_every_half_hour(
     context: dg.ScheduleEvaluationContext, database: dg.ResourceParam[DatabaseResource]
 ) -> dg.RunRequest | dg.SkipReason:
     """Start an evaluation, or say why not."""
-    found = _look(database, scheduled=True)
-    return _answer(found, _in_flight(context.instance, database.now()))
+    return _answer(_look(database, scheduled=True), lambda: _in_flight(context.instance, database.now()))
 
 
 @dg.sensor(
@@ -57,8 +56,7 @@ def closed_trades(
     context: dg.SensorEvaluationContext, database: dg.ResourceParam[DatabaseResource]
 ) -> dg.RunRequest | dg.SkipReason:
     """Start an evaluation, or say why not."""
-    found = _look(database, scheduled=False)
-    return _answer(found, _in_flight(context.instance, database.now()))
+    return _answer(_look(database, scheduled=False), lambda: _in_flight(context.instance, database.now()))
 
 
 def _look(database: DatabaseResource, *, scheduled: bool) -> "list[Due]":
@@ -68,14 +66,15 @@ def _look(database: DatabaseResource, *, scheduled: bool) -> "list[Due]":
         return due_evaluations(connection, database.settings, now=database.now(), scheduled=scheduled)
 
 
-def _answer(found: "Sequence[Due]", in_flight: str | None) -> dg.RunRequest | dg.SkipReason:
+def _answer(found: "Sequence[Due]", in_flight: Callable[[], str | None]) -> dg.RunRequest | dg.SkipReason:
     due = [one for one in found if one.trigger is not None]
     if not found:
         return dg.SkipReason("there is no live book yet")
     if not due:
         return dg.SkipReason("; ".join(f"{one.scope.scope}: {one.why}" for one in found))
-    if in_flight is not None:
-        return dg.SkipReason(f"{in_flight} evaluates already")
+    running = in_flight()
+    if running is not None:
+        return dg.SkipReason(f"{running} evaluates already")
     trigger = "outcomes" if all(one.trigger == "outcomes" for one in due) else "schedule"
     return dg.RunRequest(tags=policy_tags([one.scope.scope for one in due], trigger))
 
