@@ -45,11 +45,14 @@ def canonical_json(value: JsonValue) -> str:
     Raises
     ------
     ValueError
-        If the value holds NaN or an infinity, or a text that is not valid Unicode.
+        If the value holds NaN or an infinity, or a text that is not valid Unicode, or is nested too deeply.
     TypeError
         If the value, or a key, is of a type that JSON does not have.
     """
-    return "".join(_pieces(value, "$"))
+    try:
+        return "".join(_pieces(value, "$"))
+    except RecursionError:
+        raise ValueError("the value is nested too deeply; flatten it to a few hundred levels at most") from None
 
 
 def _pieces(value: JsonValue, path: str) -> list[str]:

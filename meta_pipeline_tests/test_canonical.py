@@ -48,6 +48,11 @@ def test_a_nul_a_lone_surrogate_and_a_foreign_type_are_refused() -> None:
         canonical_json({"a": {1, 2}})  # type: ignore[dict-item]
     with pytest.raises(TypeError, match="keys are texts"):
         canonical_json({1: 2})  # type: ignore[dict-item]
+    nested: JsonValue = 1
+    for _ in range(2000):
+        nested = [nested]
+    with pytest.raises(ValueError, match="nested too deeply"):
+        canonical_json(nested)
 
 
 def test_negative_zero_is_zero_and_large_floats_stay_floats() -> None:

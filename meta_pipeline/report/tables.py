@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from meta_pipeline.backtests.aggregates import Aggregate, Dimension
-from meta_pipeline.canonical import ABSENT, Level, canonical_json
+from meta_pipeline.canonical import ABSENT, Level, canonical_json, digest
 from meta_pipeline.proposals.candidate import Candidate, Effect, Rule
 from meta_pipeline.report.table import Cell, Column, Kind, Table
 
@@ -31,6 +31,8 @@ RULE_MEANINGS: Final[Mapping[str, str]] = {
 }
 """Rule code -> what it means, in a few words."""
 
+LONGEST_LEVEL: Final = 80
+"""Characters of a value that a table shows; of a longer one the first half of that."""
 PERCENT_METRICS: Final = frozenset({"mean_return", "volatility", "max_drawdown", "expected_shortfall"})
 METRIC_NAMES: Final[Mapping[str, str]] = {
     "sharpe_ratio": "Sharpe ratio",
@@ -54,8 +56,15 @@ def level_text(level: Level) -> str:
 
 
 def change_text(before: Level, after: Level) -> str:
-    """Write a change of a value."""
-    return f"{level_text(before)} → {level_text(after)}"
+    """Write a change of a value on one line; a long value is cut, and told apart by its digest."""
+    return f"{_brief(before)} → {_brief(after)}"
+
+
+def _brief(level: Level) -> str:
+    text = level_text(level)
+    if level is ABSENT or len(text) <= LONGEST_LEVEL:
+        return text
+    return f"{text[: LONGEST_LEVEL // 2]}… ({len(text):,} characters, sha256 {digest(level)[:8]})"
 
 
 def effect_text(effect: Effect) -> str | None:

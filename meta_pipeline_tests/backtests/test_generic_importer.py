@@ -58,6 +58,7 @@ SHAPES: dict[str, tuple[Callable[[pd.DataFrame], pd.DataFrame], bool]] = {
     "wide": (lambda frame: frame, True),
     "long by run": (long, False),
     "long by date": (lambda frame: long(frame).sort_values(["date", "run_id"], kind="stable"), False),
+    "long, shuffled": (lambda frame: long(frame).sample(frac=1, random_state=7), False),
     "long, dates as texts": (lambda frame: long(frame).assign(date=lambda f: f["date"].dt.strftime("%Y-%m-%d")), False),
     "long, categorical ids": (lambda frame: long(frame).astype({"run_id": "category"}), False),
 }

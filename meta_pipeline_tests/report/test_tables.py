@@ -71,3 +71,11 @@ def test_aggregates_are_shown_with_unknown_figures_as_unknown() -> None:
     shown = tables.aggregates_table([known, config]).cells()
     assert shown[0] == ["market", "SPX", "4", "3", "500", "0.51", "n/a", "n/a", "-20.0 %", "n/a"]
     assert shown[1][:2] == ["config", "abababab"]
+
+
+def test_a_value_as_long_as_a_book_is_cut_in_tables_and_still_told_from_another() -> None:
+    one, other = tables.change_text(1, "x" * 100_000), tables.change_text(1, "x" * 99_999 + "y")
+    assert one.startswith('1 → "xxx')
+    assert len(one) < 120
+    assert one != other
+    assert tables.change_text(ABSENT, [1, 2]) == "(absent) → [1,2]"

@@ -17,7 +17,7 @@ from meta_pipeline.store import changes, governance, proposals
 from meta_pipeline.store.backtests import RunStore
 from meta_pipeline.store.database import Database
 from meta_pipeline.store.schema import backtest_runs
-from meta_pipeline_tests.backtests.runs import a_run, trading_days
+from meta_pipeline_tests.backtests.runs import a_metrics_only_run, a_run, trading_days
 from meta_pipeline_tests.proposals.governed import LIVE, draft
 from meta_pipeline_tests.store.governed import (
     NOW,
@@ -205,6 +205,17 @@ def test_b12_runs_belong_to_a_change_by_the_version_they_replay_and_not_by_simul
         change = changes.get(connection, change_id)
         after = select(backtest_runs.c.run_id).where(backtest_runs.c.config_version >= change.new_version)
         assert connection.execute(after).scalars().all() == ["new value"]
+
+
+def test_b13_a_metric_that_is_text_breaks_no_query_and_is_a_number_or_in_quarantine(database: Database) -> None:
+    declare(database)
+    store = RunStore(database, actor="ann", clock=lambda: NOW)
+    for run_id, value in (("text", "1.2"), ("words", "n/a")):
+        record(a_metrics_only_run({"annualised_sharpe": value}, strategy_id="STRAT", run_id=run_id), into=store)
+    with database.connect() as connection:  # the cast that failed there
+        cast = "SELECT state, CAST(metrics_json ->> 'annualised_sharpe' AS float8) AS sharpe FROM backtest_runs"
+        rows = connection.execute(text(f"{cast} ORDER BY state")).all()
+    assert [(row.state, row.sharpe) for row in rows] == [("metrics_only", 1.2), ("quarantined", None)]
 
 
 def test_b14_a_status_asked_for_is_the_status_that_comes(database: Database) -> None:

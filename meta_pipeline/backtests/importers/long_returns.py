@@ -40,7 +40,7 @@ class _Parts:
 
 
 def read_long(path: Path, columns: ColumnMap) -> Returns:
-    """Read a long returns table, sorted by run, by date, or not at all; each run keeps the order of its rows.
+    """Read a long returns table, sorted by run, by date, or not at all: rows carry their dates, so order says nothing.
 
     An empty return is NaN: the row says that there should be one.
 
@@ -122,14 +122,20 @@ class _LongReader:
         for name in list(self._runs):
             parts = self._runs.pop(name)
             more = f", and {parts.n_unreadable - 1} more rows" if parts.n_unreadable > 1 else ""
+            timestamps, returns = _joined(parts.timestamps), _joined(parts.returns)
+            if bool(np.any(np.diff(timestamps) < 0)):
+                order = np.argsort(timestamps, kind="stable")
+                timestamps, returns = timestamps[order], returns[order]
             found[name] = RunReturns(
-                timestamps=parts.timestamps[0]
-                if len(parts.timestamps) == 1
-                else self._shared(np.concatenate(parts.timestamps)),
-                returns=parts.returns[0] if len(parts.returns) == 1 else np.concatenate(parts.returns),
+                timestamps=self._shared(timestamps),
+                returns=returns,
                 defects=tuple(defect + more for defect in parts.defects),
             )
         return found
+
+
+def _joined(pieces: list[Any]) -> Any:
+    return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
 
 
 def _fast_numbers(column: Any) -> tuple[Floats, Any, Any]:
