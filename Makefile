@@ -40,7 +40,7 @@ dev: install ## Dagster's UI and daemon, on the embedded database
 bench: install-dev ## every benchmark: ours beside a named rival, in the same run
 	@for benchmark in benchmarks/[a-z]*.py; do echo "== $$benchmark"; $(BIN)/python $$benchmark || exit 1; done
 
-bench-quality: install-dev ## proposals on campaigns with a planted truth, beside two rivals; rewrites docs/proposal-quality.md
+bench-quality: install-dev ## proposals on campaigns with a planted truth, beside two rivals; writes docs/proposal-quality.md
 	@$(BIN)/python -m benchmarks.proposal_quality --full
 
 clean: ## stop the embedded database; remove the environment, caches and local state

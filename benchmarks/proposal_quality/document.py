@@ -60,14 +60,14 @@ For *aliased knobs* the right answer is none: nothing tells the two apart.
 
 
 def write(table: Table, path: Path, header: Mapping[str, str]) -> None:
-    """Write the document to `path` and the plots to the folder `images` beside it."""
-    images = path.parent / "images"
+    """Write the document to `path` and the plots to the folder `img` beside it."""
+    images = path.parent / "img"
     images.mkdir(parents=True, exist_ok=True)
     plot_rates(table, images / "proposal-quality-rates.svg")
     plot_reliability(table, images / "proposal-quality-reliability.svg")
     pictures = (
-        "![False alarms and power of the three contestants](images/proposal-quality-rates.svg)\n\n"
-        "![Probability said and share that came](images/proposal-quality-reliability.svg)\n"
+        "![False alarms and power of the three contestants](img/proposal-quality-rates.svg)\n\n"
+        "![Probability said and share that came](img/proposal-quality-reliability.svg)\n"
     )
     text = "\n".join([_INTRODUCTION.format(**header), pictures, *sections(table)])
     path.write_text(text.rstrip() + "\n")
