@@ -369,3 +369,10 @@ def test_an_empty_table_is_an_empty_campaign(tmp_path: Path) -> None:
     assert imported(tmp_path)[0] == []
     runs_csv(tmp_path, "")
     assert imported(tmp_path)[0] == []
+
+
+@pytest.mark.parametrize("text", ["date,w0,w1\n2020-01-01,0.1,0.2\n", "run_id;market;config\nx;SP500;{}\n"])
+def test_a_table_of_which_no_column_is_understood_is_refused_and_not_read_as_runs(tmp_path: Path, text: str) -> None:
+    runs_csv(tmp_path, text)
+    with pytest.raises(InputError, match=r"is no runs table: of its columns .* none is understood"):
+        imported(tmp_path)

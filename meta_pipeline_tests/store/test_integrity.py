@@ -1,14 +1,19 @@
 """Every check is shown able to fail: rows are damaged with the triggers and constraints off, as only an owner can."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 
+import numpy as np
 import pytest
 from sqlalchemy import text
 
+from meta_pipeline.backtests import record
 from meta_pipeline.store import migrations
+from meta_pipeline.store.backtests import RunStore
 from meta_pipeline.store.database import Database, engine_of
 from meta_pipeline.store.integrity import FAULT_QUERIES, check_database
 from meta_pipeline.store.url import Address
+from meta_pipeline_tests.backtests.runs import a_run, trading_days
 from meta_pipeline_tests.store.rows import fill
 
 SCHEMA = f"schema is revision {migrations.revisions()[-1]}, in every part"
@@ -103,6 +108,16 @@ def test_a_sound_database_passes_every_check(filled: Database) -> None:
     findings = check_database(filled)
     assert [finding.check for finding in findings] == [SCHEMA, CITED, HASHED, *FAULT_QUERIES]
     assert [(finding.check, finding.detail) for finding in findings if not finding.passed] == []
+
+
+def test_a_run_in_quarantine_that_came_with_returns_is_no_fault(filled: Database) -> None:
+    store = RunStore(filled, actor="ann", clock=lambda: datetime(2026, 11, 20, tzinfo=UTC))
+    days = trading_days(30)
+    record(a_run(strategy_id="s", run_id="ruined", dates=days, returns=np.full(30, -2.0)), into=store)
+    with filled.connect() as connection:
+        kept = text("SELECT r.state FROM return_series JOIN backtest_runs r USING (run_id) WHERE run_id LIKE 'ruined%'")
+        assert connection.execute(kept).scalars().all() == ["quarantined"]
+    assert [finding.detail for finding in check_database(filled) if not finding.passed] == []
 
 
 @pytest.mark.parametrize(("check", "damage", "said"), DAMAGES)

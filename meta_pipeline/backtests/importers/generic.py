@@ -83,6 +83,11 @@ class _Listed:
         self.configs = read_configs(files.configs)
         self.name = next(path.name for path in (files.runs, files.configs) if path is not None)
         self.columns = RunColumns(Path(self.name), ["run_id"] if files.runs is None else column_names(files.runs))
+        if self.columns.understands_nothing:
+            raise InputError(
+                f"{files.runs} is no runs table: of its columns ({shown(', '.join(self.columns.unknown))}) none is "
+                "understood; name the runs table or its folder, with commas between the cells; see docs/backtests.md"
+            )
         self.markets: dict[str, str] = {}
         self.n_rows = 0
         ignored: list[str] = []

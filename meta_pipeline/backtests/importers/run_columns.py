@@ -49,6 +49,11 @@ class RunColumns(ColumnMap):
         self.unknown = [name for name in self.others if name not in understood]
 
     @property
+    def understands_nothing(self) -> bool:
+        """Whether there are columns, and none of them is a field, a knob or a metric."""
+        return bool(self.unknown) and not self.fields and len(self.unknown) == len(self.others)
+
+    @property
     def has_knobs(self) -> bool:
         """Whether there are `config.*` columns."""
         return bool(self._knobs)
