@@ -8,6 +8,7 @@ from benchmarks.proposal_quality.campaigns import CELLS, MIXED, NULLS, ODD_NULLS
 from benchmarks.proposal_quality.contestants import CONTESTANTS
 from benchmarks.proposal_quality.plots import plot_rates, plot_reliability
 from benchmarks.proposal_quality.scores import Figure, Scored, mean, rate
+from benchmarks.proposal_quality.worlds import RUNS_PER_MARKET
 
 Score = Callable[[Sequence[Scored]], Figure]
 
@@ -45,8 +46,9 @@ choosing inflates.
 _MIXED: Final = """\
 Brier: of the probability that the realised effect is positive, dead and leverage knobs left out (a constant: .250);
 the predecessor's is its confidence, Welch's one minus the one-sided p-value. FDR: mean over campaigns of the share of
-proposals whose true effect is not positive. Harm: share of proposals whose realised effect is negative. Value: realised
-effect of the largest claim of a campaign, 0 where nothing is proposed.
+proposals whose true effect is not positive. Harm: share of proposals whose
+realised effect is negative (it is 0 where the proposed value is live already).
+Value: realised effect of the largest claim of a campaign, 0 where nothing is proposed.
 """
 _ODD: Final = """\
 Random search. In *drifting effects* each level's effect is drawn anew every year from N(0, .5): a campaign's five
@@ -56,6 +58,10 @@ predecessor reads what was reported.
 """
 _ODD_FOUND: Final = """\
 For *aliased knobs* the right answer is none: nothing tells the two apart.
+"""
+_FORBIDDEN: Final = """\
+A knob can be seen to be dead only where two runs differ in nothing else. Sparse campaigns may hold no such pair: there
+a dead knob is one more knob without effect, and falls under alpha.
 """
 
 
@@ -100,6 +106,7 @@ def sections(table: Table) -> list[str]:
         _ODD_FOUND,
         *_by_world(table, _each(ODD_POWERS), found),
         "## Proposals that must not be made, counted over all campaigns\n",
+        _FORBIDDEN,
         *_counts(table),
     ]
 
@@ -149,8 +156,15 @@ def _by_score(table: Table, worlds: Sequence[str]) -> list[str]:
 
 def _counts(table: Table) -> list[str]:
     lines = [_line("", "campaigns", *CONTESTANTS), _line("---", *["---:"] * (1 + len(CONTESTANTS)))]
+    sparse = [name for name, cell in CELLS.items() if cell.world.runs_per_market < RUNS_PER_MARKET]
+    others = [name for name in CELLS if name not in sparse]
     aliased = [name for name, cell in CELLS.items() if cell.world.aliased is not None]
-    for label, worlds, name in (("dead knobs", list(CELLS), "dead"), ("aliased knobs", aliased, "aliased")):
+    rows = (
+        ("dead knobs, all but sparse", others, "dead"),
+        ("dead knobs, sparse", sparse, "dead"),
+        ("aliased knobs", aliased, "aliased"),
+    )
+    for label, worlds, name in rows:
         n = len(_rows(table, worlds, "ours"))
         counts = (f"{sum(getattr(row, name) for row in _rows(table, worlds, who)):,}" for who in CONTESTANTS)
         lines.append(_line(label, f"{n:,}", *counts))
