@@ -20,7 +20,7 @@ from meta_pipeline.policy.measure import measure
 from meta_pipeline.policy.modes import Reason, Regime
 from meta_pipeline.policy.risk_mode import ModeState
 from meta_pipeline.policy.scores import StrategyTable, TradeColumns, tabulate
-from meta_pipeline.store.binary_copy import copy_columns
+from meta_pipeline.store.binary_columns import read_columns
 from meta_pipeline.store.live_books import LiveStrategy, Scope, list_strategies, load_scope
 from meta_pipeline.store.live_trades import unresolved_refusals
 from meta_pipeline.store.queries import query
@@ -139,7 +139,7 @@ def _trades(connection: Connection, scope: str, strategies: Sequence[LiveStrateg
         "initial_risk": "float8",
         "long": "int4",
     }
-    found = copy_columns(connection, "policy_closed_trades", columns, {"scope": scope, "since": since})
+    found = read_columns(connection, "policy_closed_trades", columns, {"scope": scope, "since": since})
     # A total order: trades closed in the same microsecond must not change places between two evaluations.
     order = np.lexsort((found["notional"], found["pnl"], found["strategy_no"], found["closed_at"]))
     numbers = np.array([one.strategy_no for one in strategies], dtype=np.int64)
@@ -155,7 +155,7 @@ def _trades(connection: Connection, scope: str, strategies: Sequence[LiveStrateg
 
 def _prices(connection: Connection, scope: str, *, since: date) -> tuple[list[PriceSeries], dict[str, datetime]]:
     columns = {"symbol": "int8", "day": "int4", "close": "float8", "volume": "float8", "as_of": "int8"}
-    found = copy_columns(connection, "policy_prices", columns, {"scope": scope, "since": since})
+    found = read_columns(connection, "policy_prices", columns, {"scope": scope, "since": since})
     series, latest = [], {}
     order = np.lexsort((found["day"], found["symbol"]))
     symbols = found["symbol"][order]
@@ -204,7 +204,7 @@ def _book(
         "cash": "float8",
         "last_price": "float8",
     }
-    found = copy_columns(connection, "policy_daily_flows", columns, {"scope": scope, "start": start.item()})
+    found = read_columns(connection, "policy_daily_flows", columns, {"scope": scope, "start": start.item()})
     symbols = _symbols(connection, scope)
     names = sorted(symbols, key=symbols.__getitem__)
     numbers = np.array([one.strategy_no for one in strategies], dtype=np.int64)

@@ -13,7 +13,7 @@ from meta_pipeline.errors import Conflict, InputError, NotFound
 from meta_pipeline.policy.fills import Fill
 from meta_pipeline.policy.prices import Price
 from meta_pipeline.store import live_books, live_trades
-from meta_pipeline.store.binary_copy import copy_columns
+from meta_pipeline.store.binary_columns import read_columns
 from meta_pipeline.store.database import Database
 from meta_pipeline_tests.store.live_book import NOW, round_trips
 
@@ -187,12 +187,13 @@ def test_strategies_are_declared_paused_and_admitted_by_people(database: Databas
                 live_books.open_scope(connection, name, actor="ann", now=NOW)
 
 
-def test_a_copy_that_gives_other_columns_is_refused(database: Database) -> None:
+def test_columns_of_another_type_are_refused_and_of_no_rows_are_empty(database: Database) -> None:
     ingest(database, round_trips("A", 2, seed=1))
     since = {"scope": "live", "since": NOW - timedelta(days=9)}
     with database.connect() as connection:
-        with pytest.raises(ValueError, match="another width"):
-            copy_columns(connection, "policy_closed_trades", {"a": "int4"}, since)
-        wrong = {"a": "int4", "b": "int8", "c": "int8", "d": "float8", "e": "int4", "f": "float8"}
-        with pytest.raises(ValueError, match="another type"):
-            copy_columns(connection, "policy_closed_trades", wrong, since)
+        read = read_columns(connection, "policy_closed_trades", {"pnl": "float8", "long": "int4"}, since)
+        assert (read["pnl"].shape, read["long"].tolist()) == ((2,), [1, 1])
+        with pytest.raises(ValueError, match="holds NULL, or another type"):
+            read_columns(connection, "policy_closed_trades", {"pnl": "int4"}, since)
+        none = read_columns(connection, "policy_closed_trades", {"pnl": "float8"}, {**since, "scope": "nowhere"})
+        assert none["pnl"].shape == (0,)
