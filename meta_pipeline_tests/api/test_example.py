@@ -48,9 +48,7 @@ def cli(home: Path, database: Database, *arguments: str) -> str:
     return done.stdout
 
 
-def test_an_executor_goes_defensive_when_the_server_is_killed(
-    database: Database, tmp_path: Path
-) -> None:
+def test_an_executor_goes_defensive_when_the_server_is_killed(database: Database, tmp_path: Path) -> None:
     calm_policy(database, until=datetime.now(UTC) - timedelta(seconds=30))
     cli(tmp_path, database, "policy", "evaluate")
     keys = tmp_path / "keys.json"
