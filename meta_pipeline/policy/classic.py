@@ -73,7 +73,7 @@ def defensive_points(health: SystemHealth, table: Table = DOCUMENTED) -> tuple[i
         (2, "winrate", above(table.winrate, h.winrate), f"win rate {h.winrate:.1%} < {table.winrate:.0%}"),
         (2, "slope", above(table.slope, h.slope), f"equity slope {h.slope:+.2f} %/day < {table.slope:+g}"),
         (1, "losses", h.losses >= table.losses, f"{h.losses} losses in a row >= {table.losses}"),
-        (1, "no_profit", at_least(h.days, table.days), f"{h.days:.1f} days without profit >= {table.days:g}"),
+        (1, "no_profit", at_least(h.days, table.days), f"{h.days:.1f} days without profit >= {table.days:.3g}"),
         (1, "volatility", health.volatility in TURBULENT, f"volatility {health.volatility}"),
         (1, "regime", health.regime in UNFAVOURABLE, f"regime {health.regime}"),
     ]

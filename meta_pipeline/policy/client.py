@@ -541,7 +541,10 @@ class PolicyClient:
         """
         tighter = _tighter(self.current(), wanted)
         wall, monotonic = self._clock(), self._monotonic()
-        fresh = wall < document.stale_at and monotonic < self._stale_monotonic
+        # The wait runs only while the document is fresh and the sources speak.
+        fresh = wall < min(document.stale_at, self._heard[0] + self._max_silence) and monotonic < min(
+            self._stale_monotonic, self._heard[1] + self._max_silence
+        )
         if not fresh or not _differ(tighter, wanted):
             self._target = None
             return tighter if not fresh else wanted

@@ -263,7 +263,7 @@ def _broken(health: SystemHealth, breakers: Breakers) -> tuple[Reason, ...]:
         (
             at_least(h.days_since_profit, b.days),
             "no_profit",
-            f"{h.days_since_profit:.1f} days without profit >= {b.days:g}",
+            f"{h.days_since_profit:.1f} days without profit >= {b.days:.3g}",
         ),
         (h.volatility is Volatility.EXTREME, "volatility", "volatility EXTREME"),
         (h.regime is Regime.LOW_LIQUIDITY, "regime", "regime LOW_LIQUIDITY"),

@@ -69,7 +69,7 @@ def rankings_rows(rankings: Mapping[str, Any], weights: Mapping[str, float]) -> 
             "score": one["score"],
             "trades": one["total_trades"],
             "weight": weights.get(one["strategy_id"]),
-            "left_out": (one["left_out"] or "allowed").replace("_", " "),
+            "left_out": _verdict(one, weights),
         }
         for one in rankings.get("best", [])
     ]
@@ -81,6 +81,13 @@ def rankings_rows(rankings: Mapping[str, Any], weights: Mapping[str, float]) -> 
         Column(key="left_out", header="Verdict"),
     )
     return Table(title="Strategies", columns=columns, rows=tuple(rows), empty="No strategy is known.")
+
+
+def _verdict(one: Mapping[str, Any], weights: Mapping[str, float]) -> str:
+    # While a book is halted, nobody is allowed, whoever qualifies.
+    if one["left_out"] is None:
+        return "allowed" if one["strategy_id"] in weights else "qualifies"
+    return str(one["left_out"]).replace("_", " ")
 
 
 def history_table(policies: Sequence[Mapping[str, Cell]]) -> Table:

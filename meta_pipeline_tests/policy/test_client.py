@@ -164,6 +164,19 @@ def test_nothing_loosens_while_the_document_is_stale() -> None:
     assert world.state()[0] == "DEFENSIVE"
 
 
+@pytest.mark.parametrize("silent_looks", range(3, 20))
+def test_the_wait_does_not_run_while_the_sources_are_silent(silent_looks: int) -> None:
+    world = World(max_silence_seconds=30.0).settled(document())
+    for _ in range(silent_looks):
+        world.given(OSError("down")).after(10)
+    assert world.state() == ("DEFENSIVE", False, ("EXPIRED",))
+    for _ in range(round(DWELL / 10)):
+        world.given(document())
+        assert world.state() == ("DEFENSIVE", False, ("STATIC", "CAPPED"))
+        world.after(10)
+    assert world.given(document()).state() == ("NORMAL", False, ("STATIC",))
+
+
 def test_a_stale_or_expired_policy_shrinks_the_weights_to_the_tighter_risk_budget() -> None:
     names = [f"S{i}" for i in range(10)]
     wide = document(mode="AGGRESSIVE", allowed_strategies=names, weights=dict.fromkeys(names, 0.1))
