@@ -40,7 +40,7 @@ dev: install ## Dagster's UI and daemon, on the embedded database
 bench: install-dev ## every benchmark: ours beside a named rival, in the same run
 	@for benchmark in benchmarks/[a-z]*.py; do echo "== $$benchmark"; $(BIN)/python $$benchmark || exit 1; done
 
-bench-quality: install-dev ## proposals on campaigns with a planted truth, beside two rivals; writes docs/proposal-quality.md
+bench-quality: $(VENV)/.installed-bench ## proposals on campaigns with a planted truth, beside two rivals; writes docs/proposal-quality.md
 	@$(BIN)/python -m benchmarks.proposal_quality --full
 
 clean: ## stop the embedded database; remove the environment, caches and local state
@@ -65,6 +65,10 @@ $(VENV)/.installed: $(BIN)/uv requirements.lock pyproject.toml
 	@echo "Installing meta_pipeline into $(VENV) ..." >&2
 	@$(UV) --require-hashes -r requirements.lock
 	@$(UV) --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/.installed-bench: $(VENV)/.installed-dev requirements-bench.lock
+	@$(UV) --no-deps --require-hashes -r requirements-bench.lock
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.lock

