@@ -47,6 +47,10 @@ class Settings(BaseSettings):
         default=60, ge=0, description="Quiet time after the last run of an open campaign before a refresh."
     )
     max_wait_seconds: float = Field(default=900, ge=0, description="Longest wait of a run before a refresh.")
+    replays: str = Field(
+        default="LAB_*=meta_pipeline.lab.replay:replay",
+        description="Backtests that replay a strategy on later days: strategy_pattern=module:function, with commas.",
+    )
     actor: str | None = Field(default=None, description="Who acts on the command line; unset means the login name.")
     alert_webhook: SecretStr | None = Field(
         default=None, description='https:// address that gets failed runs and checks as JSON {"text": ...}.'
