@@ -1,0 +1,1 @@
+"""Hyperband over trading strategies: brackets, the search and its ledger, evaluators, honesty gates."""
