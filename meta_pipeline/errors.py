@@ -8,17 +8,21 @@
     ├── NothingToDo                 3
     ├── NotPermitted                4   who may not do what, and who may
     │   ├── FourEyes
-    │   └── NotAnApprover
+    │   ├── NotAnApprover
+    │   └── NotSigned
     ├── Conflict                    5   stale, changed since, or in the wrong state
     │   ├── IllegalTransition
     │   ├── StaleBase
     │   ├── DigestMismatch
     │   └── Lapsed
     ├── Blocked                     6   a rule of the gate stops it
+    │   ├── Frozen
+    │   └── OverBudget
     ├── Unhealthy                   7   database unreachable, schema wrong, audit chain broken
     │   ├── DatabaseUnavailable
     │   ├── SchemaMismatch
     │   ├── AuditBroken
+    │   │   └── AuditForked
     │   ├── ArtifactBroken
     │   └── ContentTampered
     └── InsufficientData            8
@@ -72,6 +76,12 @@ class NotAnApprover(NotPermitted):
     code = "not_an_approver"
 
 
+class NotSigned(NotPermitted):
+    """A decision has no signature where one is required, or one that does not verify."""
+
+    code = "not_signed"
+
+
 class Conflict(MetaPipelineError):  # noqa: N818
     """The world is not as the caller believed."""
 
@@ -110,6 +120,18 @@ class Blocked(MetaPipelineError):  # noqa: N818
     exit_code = 6
 
 
+class Frozen(Blocked):
+    """Applies are frozen: by a window, by a person, or by the kill file."""
+
+    code = "frozen"
+
+
+class OverBudget(Blocked):
+    """The strategy has had as many changes as it may in so short a time."""
+
+    code = "over_budget"
+
+
 class Unhealthy(MetaPipelineError):  # noqa: N818
     """The system cannot be trusted in its present state."""
 
@@ -133,6 +155,12 @@ class AuditBroken(Unhealthy):
     """The audit chain does not verify."""
 
     code = "audit_broken"
+
+
+class AuditForked(AuditBroken):
+    """The chain holds together, and is not the one that was anchored outside the database."""
+
+    code = "audit_forked"
 
 
 class ArtifactBroken(Unhealthy):

@@ -43,6 +43,33 @@ class Settings(BaseSettings):
     rejection_days: float = Field(
         default=30, gt=0, description="Days for which a rejected proposal is not proposed again."
     )
+    require_signed_approvals: bool = Field(
+        default=False, description="Whether an approval must carry a signature by a registered key of the approver."
+    )
+    max_changes: int = Field(
+        default=5, ge=0, description="Most changes of one strategy within change_window_hours, unless it has a limit."
+    )
+    change_window_hours: float = Field(default=24, gt=0, description="The window in which max_changes are counted.")
+    kill_file: Path | None = Field(
+        default=None,
+        description="File whose presence freezes all applies; unset: KILL in home. What cannot be read is frozen.",
+    )
+    audit_anchor: str | None = Field(
+        default=None,
+        description="Folder, or address of fsspec (s3://...), of the audit anchors; unset: audit-anchors in home.",
+    )
+    audit_anchor_each_apply: bool = Field(
+        default=False, description="Whether the audit head is anchored after each apply and revert, not only at night."
+    )
+    identity_header: str | None = Field(
+        default=None,
+        description="Header in which a proxy names who is signed in (X-Forwarded-User); unset: none is honoured.",
+    )
+    identity_proxies: str = Field(
+        default="127.0.0.1,::1", description="Addresses of the proxies whose identity header counts, with commas."
+    )
+    failpoint: str | None = Field(default=None, description="Tests only: the step at which the process kills itself.")
+    failpoints_armed: bool = Field(default=False, description="Tests only: whether the failpoint is armed at all.")
     debounce_seconds: float = Field(
         default=60, ge=0, description="Quiet time after the last run of an open campaign before a refresh."
     )
@@ -105,7 +132,9 @@ class Settings(BaseSettings):
         default=None, description="Folder that policies are also written to as files; unset: policy in home."
     )
 
-    @field_validator("redis_url", "current_profile", mode="before")
+    @field_validator(
+        *("redis_url", "current_profile", "kill_file", "audit_anchor", "identity_header", "failpoint"), mode="before"
+    )
     @classmethod
     def _empty_is_unset(cls, value: Any) -> Any:
         return None if value == "" else value

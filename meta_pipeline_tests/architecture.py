@@ -13,6 +13,7 @@ FLOORS: Final[Mapping[str, int]] = {
     "canonical": 0,
     "errors": 0,
     "settings": 0,
+    "failpoints": 0,
     "evidence": 1,
     "backtests": 2,
     "diagnostics": 2,

@@ -419,6 +419,7 @@ approvals: Final = Table(
     _required("channel_ref", String(128), server_default=_EMPTY),
     _required("decided_at", _INSTANT),
     Column("expires_at", _INSTANT),
+    Column("signature", Text),
     Index("idx_approvals_proposal", "proposal_id", "approval_id"),
     _check("decision IN ('approve', 'reject')"),
     _check("approver <> ''"),
@@ -427,6 +428,7 @@ approvals: Final = Table(
     _check("channel IN ('gate', 'cli', 'api', 'python')"),
     _check("decided_at < expires_at"),
     _check("(decision = 'approve') = (expires_at IS NOT NULL)"),
+    _check("signature <> ''"),
 )
 
 config_change_log: Final = Table(
@@ -524,7 +526,7 @@ outcomes: Final = Table(
 )
 
 # Here and not above, so that the tables of the loop come first wherever all are listed.
-from meta_pipeline.store import schema_meta_model, schema_policy  # noqa: E402, F401
+from meta_pipeline.store import schema_governance, schema_meta_model, schema_policy  # noqa: E402, F401
 
 APPEND_ONLY: Final = ("approvals", "audit_log", "config_versions", *schema_policy.APPEND_ONLY)
 """Tables whose rows triggers keep from being changed, deleted or truncated."""

@@ -7,6 +7,7 @@ from sqlalchemy import Connection, insert, text
 
 from meta_pipeline.canonical import digest
 from meta_pipeline.store import schema
+from meta_pipeline_tests.store.governance_rows import GOVERNANCE_ROWS
 from meta_pipeline_tests.store.meta_model_rows import META_MODEL_ROWS
 from meta_pipeline_tests.store.policy_rows import POLICY_ROWS
 
@@ -174,6 +175,7 @@ ROWS: Final[dict[str, dict[str, Any]]] = {
     },
     **POLICY_ROWS,
     **META_MODEL_ROWS,
+    **GOVERNANCE_ROWS,
 }
 
 APPLIED: Final = {

@@ -9,6 +9,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from meta_pipeline.store import schema
 from meta_pipeline.store.database import Database
+from meta_pipeline_tests.store.governance_rows import GOVERNANCE_BROKEN
 from meta_pipeline_tests.store.meta_model_rows import META_MODEL_BROKEN
 from meta_pipeline_tests.store.policy_rows import POLICY_BROKEN
 from meta_pipeline_tests.store.rows import APPLIED, LATER, NOW, ROWS, fill, insert_one
@@ -119,6 +120,7 @@ BROKEN: dict[str, dict[str, list[dict[str, Any]]]] = {
         "check": [{"decision": "reject", "reason": " ", "expires_at": None}],
         "check1": [{"expires_at": NOW}],
         "check2": [{"expires_at": None}, {"decision": "reject", "reason": "no"}],
+        "signature_check": [{"signature": ""}],
     },
     "config_change_log": {
         "risk_change_check": [{"risk_change": ""}],
@@ -152,6 +154,7 @@ BROKEN: dict[str, dict[str, list[dict[str, Any]]]] = {
     },
     **POLICY_BROKEN,
     **META_MODEL_BROKEN,
+    **GOVERNANCE_BROKEN,
 }
 # A text that is no JSON is refused by the cast itself, before the check says its name.
 NOT_JSON = [("meta_config_proposals", {"body": "{"}), ("audit_log", {"payload": "nonsense"})]
@@ -176,6 +179,9 @@ DANGLING: list[tuple[str, dict[str, Any]]] = [
     ("approvals", {"proposal_id": "none"}),
     ("config_change_log", {"change_id": "k2", "proposal_id": "none"}),
     ("outcomes", {"candidate_id": "x"}),
+    ("approver_keys", {"key_id": "k2", "name_key": "nobody"}),
+    ("freezes", {"strategy_id": "nobody"}),
+    ("strategy_limits", {"strategy_id": "nobody"}),
 ]
 TWICE: list[tuple[str, dict[str, Any]]] = [
     ("config_change_log", {"change_id": "k2"}),
