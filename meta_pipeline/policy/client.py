@@ -20,8 +20,9 @@ always allowed; nothing here ever stands in their way.
 
 What the client does not know, it does not allow. Without a valid document it is DEFENSIVE and only reduces; a document
 past its `stale_at` is held to NORMAL, past its `expires_at` to DEFENSIVE, by the wall clock or the monotonic one,
-whichever is first. A tighter document acts at once; a looser one when it has stood for `loosen_after_seconds` and is
-fresh. A document that was altered, or is older than one that was seen, is refused.
+whichever is first. A tighter document acts at once, even one that is dated in the future; a looser one when it has
+stood for `loosen_after_seconds` and is fresh. A document that was altered, or is older than one that was seen, is
+refused, for as long as the source that gave it says nothing else.
 """
 
 import hashlib
@@ -383,6 +384,8 @@ class PolicyClient:
         self._clock = clock
         self._monotonic = monotonic
         self._document: Document | None = None
+        self._given: dict[int, Document | Refused] = {}  # what each source gave last, while it says "not changed"
+        self._ahead: Document | None = None  # newer, but dated in the future: it may only tighten
         self._expires_monotonic = -math.inf
         self._stale_monotonic = -math.inf
         self._floor: tuple[str, int, str] | None = None  # epoch, version, digest: nothing older is accepted
@@ -463,31 +466,44 @@ class PolicyClient:
         for number, source in enumerate(self._sources):
             try:
                 given = source()
-                if given is None and self._document is not None:
-                    offered.append(self._document)
-                elif given is not None:
-                    offered.append(read_document(given, scope=self.scope, verifier=self._verifier))
-            except Refused as refusal:
-                tampered |= refusal.reason == BAD_SIGNATURE
-                self._problems[f"source {number}"] = str(refusal)
+                if given is not None:
+                    self._given[number] = self._read(given)
             except Exception as error:  # whatever a source does, the client lives
                 self._problems[f"source {number}"] = f"{type(error).__name__}: {error}"[:500]
+                continue
+            # "Not changed" says again what the source said last: a document that was refused is refused again.
+            last = self._given.get(number)
+            if isinstance(last, Document):
+                offered.append(last)
+            elif last is not None:
+                tampered |= last.reason == BAD_SIGNATURE
+                self._problems[f"source {number}"] = str(last)[:500]
         return offered, tampered
+
+    def _read(self, given: str | bytes | Mapping[str, Any]) -> Document | Refused:
+        try:
+            return read_document(given, scope=self.scope, verifier=self._verifier)
+        except Refused as refusal:
+            return refusal
 
     def _accept(self, document: Document) -> bool:
         """Take a document if it is new; say whether it is one that may be offered."""
         if not self._is_newer_or_same(document):
             seen = "none yet" if self._floor is None else f"version {self._floor[1]} of epoch {self._floor[0]}"
-            self._problems["version"] = (
-                f"version {document.version} of epoch {document.epoch} is refused; seen was {seen}"
-            )
+            text = f"version {document.version} of epoch {document.epoch} is refused; seen was {seen}"
+            self._problems["version"] = text[:500]
             return False
         self._problems.pop("version", None)
         wall, monotonic = self._clock(), self._monotonic()
         if document.issued_at > wall + CLOCK_TOLERANCE:
             self._problems["clock"] = "the document is from the future; look at the clocks"
+            if self._ahead is None or document.version > self._ahead.version:
+                self._ahead = document
             return True
-        self._problems.pop("clock", None)
+        if self._ahead is not None and document.version >= self._ahead.version:
+            self._ahead = None
+        if self._ahead is None:
+            self._problems.pop("clock", None)
         if self._document is None or document.digest != self._document.digest:
             age = max(wall - document.issued_at, 0.0)
             self._document = document
@@ -516,6 +532,9 @@ class PolicyClient:
             self._snapshot = _Snapshot.of_nothing(BAD_SIGNATURE if tampered else DEFAULT, *notes)
             return
         wanted = _capped(document.decision, self._caps)
+        if self._ahead is not None:
+            # When it will end nobody can say, so it allows nothing; what it forbids is forbidden now.
+            wanted = _tighter(wanted, _capped(self._ahead.decision, self._caps))
         own = (CAPPED,) if _differ(wanted, document.decision) else ()
         self._held = self._loosened(wanted, document)
         waiting = self._target is not None

@@ -31,7 +31,11 @@ def _altered() -> str:
     return document(mode="NORMAL").replace('"max_positions":10', '"max_positions":99')
 
 
-HALTED = {"active": True, "by": "ann", "reason": "news", "since": None}
+def _halt(at: float = 0.0) -> str:
+    return document(
+        2, "DEFENSIVE", at=at, reduce_only=True, halt={"active": True, "by": "ann", "reason": "news", "since": None}
+    )
+
 
 SCENARIOS = (
     Scenario("before any refresh", World, "DEFENSIVE", True, ("DEFAULT",)),
@@ -119,18 +123,7 @@ SCENARIOS = (
     ),
     Scenario(
         "NORMAL stood, a halt comes",
-        lambda: (
-            World()
-            .settled(document())
-            .given(
-                document(
-                    2,
-                    "DEFENSIVE",
-                    reduce_only=True,
-                    halt={"active": True, "by": "ann", "reason": "news", "since": None},
-                )
-            )
-        ),
+        lambda: World().settled(document()).given(_halt()),
         "DEFENSIVE",
         True,
         ("STATIC",),
@@ -138,6 +131,13 @@ SCENARIOS = (
     Scenario(
         "NORMAL stood, a document that was altered comes",
         lambda: World().settled(document()).given(_altered()),
+        "DEFENSIVE",
+        True,
+        ("BAD_SIGNATURE",),
+    ),
+    Scenario(
+        "the same, and then its source says that nothing changed",
+        lambda: World().settled(document()).given(_altered()).given(None).after(DWELL).given(None),
         "DEFENSIVE",
         True,
         ("BAD_SIGNATURE",),
@@ -152,6 +152,13 @@ SCENARIOS = (
     Scenario(
         "version 7 stood, version 6 comes",
         lambda: World().settled(document(7)).given(document(6, "AGGRESSIVE")),
+        "NORMAL",
+        False,
+        ("CACHED", "ROLLBACK_REJECTED"),
+    ),
+    Scenario(
+        "the same, and then its source says that nothing changed",
+        lambda: World().settled(document(7)).given(document(6, "AGGRESSIVE")).given(None),
         "NORMAL",
         False,
         ("CACHED", "ROLLBACK_REJECTED"),
@@ -197,6 +204,20 @@ SCENARIOS = (
         "DEFENSIVE",
         True,
         ("DEFAULT",),
+    ),
+    Scenario(
+        "NORMAL stood, a halt dated an hour ahead comes",
+        lambda: World().settled(document()).given(_halt(at=3600.0)),
+        "DEFENSIVE",
+        True,
+        ("CACHED", "CAPPED"),
+    ),
+    Scenario(
+        "NORMAL stood, a document dated an hour ahead that allows more comes",
+        lambda: World().settled(document()).given(document(2, "AGGRESSIVE", at=3600.0)).after(DWELL),
+        "NORMAL",
+        False,
+        ("CACHED",),
     ),
     Scenario(
         "an AGGRESSIVE document stood, own caps are tighter",

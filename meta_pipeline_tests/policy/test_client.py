@@ -216,6 +216,27 @@ def test_a_state_that_cannot_be_read_or_kept_is_said_and_stops_nothing(tmp_path:
     assert "cannot be kept" in unwritable.client.heartbeat()["problems"]["state"]
 
 
+def test_a_source_that_says_not_changed_confirms_only_what_it_gave_itself() -> None:
+    silent = World(max_silence_seconds=30.0).settled(document())
+    silent.offered = document(2, schema="meta-pipeline/policy/2")
+    silent.client.refresh()
+    for _ in range(4):
+        silent.after(10).given(None)
+    assert silent.state() == ("DEFENSIVE", False, ("EXPIRED",))
+    assert "schema" in silent.client.heartbeat()["problems"]["source 0"]
+
+
+def test_a_document_of_the_future_forbids_at_once_and_allows_when_its_time_has_come() -> None:
+    world = World().settled(document()).given(document(2, "DEFENSIVE", at=600.0))
+    assert world.state() == ("DEFENSIVE", False, ("CACHED", "CAPPED"))
+    assert "clocks" in world.client.heartbeat()["problems"]["clock"]
+    # The version before, from wherever, does not undo it.
+    assert world.given(document()).after(DWELL).given(document()).state()[0] == "DEFENSIVE"
+    assert world.after(600.0).given(document(2, "DEFENSIVE", at=600.0)).state() == ("DEFENSIVE", False, ("STATIC",))
+    assert "clock" not in world.client.heartbeat()["problems"]
+    assert world.given(document(3, at=660.0)).after(DWELL).state()[0] == "NORMAL"
+
+
 def test_a_pinned_epoch_is_the_only_one() -> None:
     assert World(epoch="f" * 32).settled(document()).state()[1] is True
     assert World(epoch="e" * 32).settled(document()).state()[0] == "NORMAL"
