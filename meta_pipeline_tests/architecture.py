@@ -18,6 +18,7 @@ FLOORS: Final[Mapping[str, int]] = {
     "backtests": 2,
     "diagnostics": 2,
     "proposals": 2,
+    "outcomes": 2,
     "meta_model": 2,
     "hyperband": 2,
     "policy": 2,

@@ -9,6 +9,7 @@ from typing import Final
 from meta_pipeline.canonical import ABSENT, JsonValue, Level, canonical_json
 from meta_pipeline.errors import InputError
 from meta_pipeline.proposals.identity import ActorKind, check_text, clean_name, is_machine
+from meta_pipeline.proposals.outcome_rule import rule_of
 from meta_pipeline.proposals.states import Status
 
 RISK_CHANGES: Final = frozenset({"raises", "reduces", "neutral", "unknown"})
@@ -52,6 +53,9 @@ class ProposalDraft:
         "raises", "reduces", "neutral" or "unknown", as the knob declares.
     author, author_kind
         Who proposes. A name reserved for machines is never human.
+    outcome_rule
+        How the change will be judged, as `proposals.outcome_rule` writes it; part of what an approval names. None: a
+        proposal from before there were such rules; its change can never be judged.
     """
 
     strategy_id: str
@@ -74,6 +78,7 @@ class ProposalDraft:
     grade: str | None = None
     candidate_id: str | None = None
     market_id: str | None = None
+    outcome_rule: Mapping[str, JsonValue] | None = None
 
     def check(self) -> None:
         """Check that the draft can be stored. Not done on construction: what is stored must be readable, come what may.
@@ -127,6 +132,8 @@ class ProposalDraft:
         for name, level in (("current", self.current), ("proposed", self.proposed)):
             _check_json(f"{self.target_component} ({name})", level)
         _check_json("supporting_metrics", dict(self.supporting_metrics))
+        if self.outcome_rule is not None:
+            rule_of(self.outcome_rule)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,11 +1,13 @@
 """From the engine's candidate to the proposal that the machine puts before a person."""
 
+from dataclasses import replace
 from typing import Final
 
 from meta_pipeline.errors import InputError
 from meta_pipeline.proposals.candidate import Candidate, finite
 from meta_pipeline.proposals.draft import ProposalDraft
 from meta_pipeline.proposals.identity import MACHINE_ACTOR
+from meta_pipeline.proposals.outcome_rule import OutcomeRule
 
 SUPPORTING_FORMAT: Final = 1
 """Rises when a field of `supporting_metrics` is renamed or removed."""
@@ -19,6 +21,7 @@ def draft(
     evidence_digest: str,
     market_id: str | None = None,
     author: str = MACHINE_ACTOR,
+    outcome_rule: OutcomeRule | None = None,
 ) -> ProposalDraft:
     """Write a candidate as a proposal, every number of it derived from the data.
 
@@ -38,6 +41,9 @@ def draft(
         If the change is meant for one market only.
     author
         The machine that proposes. It can never be the human eye of its own proposal.
+    outcome_rule
+        How the change will be judged. A rise of volatility that the candidate itself expects is added to what its
+        guardrail allows.
 
     Raises
     ------
@@ -70,4 +76,14 @@ def draft(
         grade=str(candidate.grade),
         candidate_id=candidate.candidate_id(strategy_id=strategy_id, evidence_digest=evidence_digest),
         market_id=market_id,
+        outcome_rule=None if outcome_rule is None else _expecting(outcome_rule, candidate).to_json(),
     )
+
+
+def _expecting(rule: OutcomeRule, candidate: Candidate) -> OutcomeRule:
+    """Allow for the rise of volatility that an approver is told of: it is no surprise to be stopped by."""
+    effect = candidate.risk_effect("volatility")
+    if effect is None or effect.estimate is None or not effect.baseline:
+        return rule
+    expected = finite(max(0.0, effect.estimate / effect.baseline))
+    return rule if expected is None else replace(rule, volatility_rise=rule.volatility_rise + expected)

@@ -72,6 +72,7 @@ class ChangeRecord:
     evaluation_start_date: date | None = None
     evaluation_end_date: date | None = None
     evaluation_missing_reason: str | None = None
+    outcome_verdict: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

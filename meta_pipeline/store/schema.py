@@ -345,6 +345,7 @@ meta_config_proposals: Final = Table(
     Column("expected_risk_reduction", Double),
     _required("rationale", Text),
     _required("supporting_metrics", JSONB),
+    Column("outcome_rule", JSONB(none_as_null=True)),
     Column("grade", CHAR(1)),
     Column("legacy_confidence", Double),
     _required("risk_change", String(8)),
@@ -381,6 +382,7 @@ meta_config_proposals: Final = Table(
     _finite("expected_risk_reduction"),
     _finite("legacy_confidence"),
     _an_object("supporting_metrics"),
+    _an_object("outcome_rule"),
     _check(_GRADE),
     _check(_RISK_CHANGE),
     _check("author <> ''"),
@@ -425,7 +427,7 @@ approvals: Final = Table(
     _check("approver <> ''"),
     _check("approver_key <> ''"),
     _check("decision = 'approve' OR btrim(reason) <> ''"),
-    _check("channel IN ('gate', 'cli', 'api', 'python')"),
+    _check("channel IN ('gate', 'cli', 'api', 'python', 'automation')"),
     _check("decided_at < expires_at"),
     _check("(decision = 'approve') = (expires_at IS NOT NULL)"),
     _check("signature <> ''"),
@@ -454,6 +456,7 @@ config_change_log: Final = Table(
     Column("evaluation_start_date", Date),
     Column("evaluation_end_date", Date),
     Column("evaluation_missing_reason", Text),
+    Column("outcome_verdict", String(20)),
     _required("applied_by", String(128)),
     _required("applied_at", _INSTANT),
     _required("is_reverted", Boolean, server_default=text("false")),
@@ -470,6 +473,7 @@ config_change_log: Final = Table(
     _check(_RISK_CHANGE),
     _check("applied_by <> ''"),
     *(_finite(f"{figure}_{when}") for figure in ("sharpe", "return", "risk") for when in ("before", "after")),
+    _check("outcome_verdict IN ('KEEP', 'REVERT', 'INCONCLUSIVE', 'INSUFFICIENT_DATA')"),
     _check("new_version = base_version + 1"),
     _check("is_reverted = (reverted_at IS NOT NULL)"),
     _check("is_reverted = (reverted_by IS NOT NULL)"),
@@ -526,9 +530,15 @@ outcomes: Final = Table(
 )
 
 # Here and not above, so that the tables of the loop come first wherever all are listed.
-from meta_pipeline.store import schema_governance, schema_meta_model, schema_policy  # noqa: E402, F401
+from meta_pipeline.store import schema_governance, schema_meta_model, schema_outcomes, schema_policy  # noqa: E402, F401
 
-APPEND_ONLY: Final = ("approvals", "audit_log", "config_versions", *schema_policy.APPEND_ONLY)
+APPEND_ONLY: Final = (
+    "approvals",
+    "audit_log",
+    "config_versions",
+    *schema_policy.APPEND_ONLY,
+    *schema_outcomes.APPEND_ONLY,
+)
 """Tables whose rows triggers keep from being changed, deleted or truncated."""
 
 VIEWS: Final = ("meta_controller_config_proposals", "strategy_configs")

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from meta_pipeline.canonical import ABSENT
+from meta_pipeline.canonical import ABSENT, JsonValue
 from meta_pipeline.proposals.digests import body_text, change_id, proposal_id, tampering, text_digest
 from meta_pipeline.proposals.draft import ProposalDraft
 from meta_pipeline_tests.proposals.governed import NOW, draft, record
@@ -34,6 +34,7 @@ OTHERS: dict[str, Any] = {
     "grade": "B",
     "candidate_id": "c" * 64,
     "market_id": "US",
+    "outcome_rule": {"minimum_days": 90},
 }
 
 
@@ -66,6 +67,18 @@ def test_the_digest_covers_every_field_of_the_draft_and_its_lifetime() -> None:
     assert body_text(draft(), attempt=1, created_at=NOW, expires_at=ENDS + timedelta(days=1)) != body
     assert "evidence" in body
     assert json.loads(body)["supporting_metrics"] == {"effect": {"estimate": 0.2}, "n_runs": 40}
+
+
+def test_a_body_from_before_there_were_outcome_rules_is_hashed_as_it_was() -> None:
+    def body(rule: dict[str, JsonValue] | None) -> dict[str, JsonValue]:
+        read: dict[str, JsonValue] = json.loads(
+            body_text(draft(outcome_rule=rule), attempt=1, created_at=NOW, expires_at=ENDS)
+        )
+        return read
+
+    assert body(None)["format"] == 1
+    assert "outcome_rule" not in body(None)
+    assert (body({"alpha": 0.05})["format"], body({"alpha": 0.05})["outcome_rule"]) == (2, {"alpha": 0.05})
 
 
 def test_an_untouched_record_is_what_was_hashed() -> None:

@@ -9,6 +9,7 @@ from meta_pipeline.canonical import digest
 from meta_pipeline.store import schema
 from meta_pipeline_tests.store.governance_rows import GOVERNANCE_ROWS
 from meta_pipeline_tests.store.meta_model_rows import META_MODEL_ROWS
+from meta_pipeline_tests.store.outcome_rows import OUTCOME_ROWS
 from meta_pipeline_tests.store.policy_rows import POLICY_ROWS
 
 NOW: Final = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -175,6 +176,7 @@ ROWS: Final[dict[str, dict[str, Any]]] = {
     },
     **POLICY_ROWS,
     **META_MODEL_ROWS,
+    **OUTCOME_ROWS,
     **GOVERNANCE_ROWS,
 }
 

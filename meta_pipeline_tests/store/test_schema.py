@@ -11,6 +11,7 @@ from meta_pipeline.store import schema
 from meta_pipeline.store.database import Database
 from meta_pipeline_tests.store.governance_rows import GOVERNANCE_BROKEN
 from meta_pipeline_tests.store.meta_model_rows import META_MODEL_BROKEN
+from meta_pipeline_tests.store.outcome_rows import OUTCOMES_BROKEN
 from meta_pipeline_tests.store.policy_rows import POLICY_BROKEN
 from meta_pipeline_tests.store.rows import APPLIED, LATER, NOW, ROWS, fill, insert_one
 
@@ -100,6 +101,7 @@ BROKEN: dict[str, dict[str, list[dict[str, Any]]]] = {
         "expected_return_improvement_check": [{"expected_return_improvement": value} for value in (NAN, -INFINITY)],
         "expected_risk_reduction_check": [{"expected_risk_reduction": value} for value in (NAN, INFINITY)],
         "legacy_confidence_check": [{"legacy_confidence": value} for value in (NAN, INFINITY)],
+        "outcome_rule_check": [{"outcome_rule": []}],
         "supporting_metrics_check": [{"supporting_metrics": []}],
         "grade_check": [{"grade": "F"}],
         "risk_change_check": [{"risk_change": "maybe"}],
@@ -123,6 +125,7 @@ BROKEN: dict[str, dict[str, list[dict[str, Any]]]] = {
         "signature_check": [{"signature": ""}],
     },
     "config_change_log": {
+        "outcome_verdict_check": [{"outcome_verdict": "KEPT"}],
         "risk_change_check": [{"risk_change": ""}],
         "sharpe_before_check": [{"sharpe_before": NAN}],
         "sharpe_after_check": [{"sharpe_after": INFINITY}],
@@ -154,6 +157,7 @@ BROKEN: dict[str, dict[str, list[dict[str, Any]]]] = {
     },
     **POLICY_BROKEN,
     **META_MODEL_BROKEN,
+    **OUTCOMES_BROKEN,
     **GOVERNANCE_BROKEN,
 }
 # A text that is no JSON is refused by the cast itself, before the check says its name.

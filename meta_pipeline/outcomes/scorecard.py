@@ -1,0 +1,117 @@
+"""The proposer's score: what proposals of each type claimed, and what their changes brought."""
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from scipy.special import stdtrit
+
+from meta_pipeline.canonical import JsonValue
+from meta_pipeline.proposals.candidate import finite
+
+CONFIDENCE: Final = 0.90
+OVERCLAIM: Final = 0.5
+"""Realised over claimed below which the claims are called too large."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoredChange:
+    """One judged change: its proposal's type, what was claimed, and what was realised (None: not known yet)."""
+
+    proposal_type: str
+    claimed: float | None
+    realised: float | None
+    verdict: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Score:
+    """Expected against realised improvement of one type of proposals, in annualised Sharpe ratio.
+
+    Parameters
+    ----------
+    n_changes, n_realised
+        Changes applied, and those with both a claim and an outcome.
+    claimed, realised
+        Means over the latter; None if there are none.
+    lower, upper
+        Student's interval of the mean realised improvement; None with fewer than two.
+    verdicts
+        Verdict -> number of changes.
+    reason
+        Why something is None.
+    """
+
+    proposal_type: str
+    n_changes: int
+    n_realised: int
+    claimed: float | None
+    realised: float | None
+    lower: float | None
+    upper: float | None
+    verdicts: Mapping[str, int]
+    reason: str | None = None
+
+    @property
+    def ratio(self) -> float | None:
+        """Realised over claimed, None if nothing was claimed."""
+        if self.claimed is None or self.realised is None or not self.claimed > 0:
+            return None
+        return self.realised / self.claimed
+
+    @property
+    def overclaims(self) -> bool:
+        """Whether even the upper end of what was realised is below half of what was claimed."""
+        return self.upper is not None and self.claimed is not None and self.upper < OVERCLAIM * self.claimed
+
+    def to_json(self) -> dict[str, JsonValue]:
+        """Return the score as a JSON object."""
+        return {
+            "proposal_type": self.proposal_type,
+            "n_changes": self.n_changes,
+            "n_realised": self.n_realised,
+            "claimed": finite(self.claimed),
+            "realised": finite(self.realised),
+            "lower": finite(self.lower),
+            "upper": finite(self.upper),
+            "ratio": finite(self.ratio),
+            "overclaims": self.overclaims,
+            "verdicts": dict(self.verdicts),
+            "reason": self.reason,
+        }
+
+
+def score(changes: Iterable[ScoredChange]) -> tuple[Score, ...]:
+    """Score every type of proposals, by name."""
+    by_type: dict[str, list[ScoredChange]] = {}
+    for change in changes:
+        by_type.setdefault(change.proposal_type, []).append(change)
+    return tuple(_score(kind, of_kind) for kind, of_kind in sorted(by_type.items()))
+
+
+def _score(kind: str, changes: list[ScoredChange]) -> Score:
+    both = [(one.claimed, one.realised) for one in changes if one.claimed is not None and one.realised is not None]
+    realised = np.array([outcome for _, outcome in both], dtype=np.float64)
+    lower = upper = reason = None
+    if len(both) >= 2:
+        error = float(np.std(realised, ddof=1)) / math.sqrt(len(both))
+        width = float(stdtrit(len(both) - 1, 0.5 + CONFIDENCE / 2)) * error
+        lower, upper = float(realised.mean()) - width, float(realised.mean()) + width
+    else:
+        reason = f"{len(both)} with a claim and an outcome; an interval needs two"
+    verdicts: dict[str, int] = {}
+    for one in changes:
+        verdicts[one.verdict] = verdicts.get(one.verdict, 0) + 1
+    return Score(
+        proposal_type=kind,
+        n_changes=len(changes),
+        n_realised=len(both),
+        claimed=float(np.mean([claim for claim, _ in both])) if both else None,
+        realised=float(realised.mean()) if both else None,
+        lower=lower,
+        upper=upper,
+        verdicts=dict(sorted(verdicts.items())),
+        reason=reason,
+    )
