@@ -1,4 +1,4 @@
-"""Who asks, and what they may: a token's role, or, on a loopback address without tokens, the user of the machine."""
+"""Who asks, and what they may: a token's role, or, on a loopback address before the first token, the machine's user."""
 
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from starlette.concurrency import run_in_threadpool
 
 from meta_pipeline.api.context import Context, Kept, context_of
 from meta_pipeline.api.problems import ProblemError
-from meta_pipeline.store.api_tokens import ROLES, Token, any_tokens, find_token
+from meta_pipeline.store.api_tokens import ROLES, Token, find_token, tokens_are_used
 
 T = TypeVar("T")
 
@@ -58,8 +58,7 @@ def needs(*roles: str) -> Callable[..., Coroutine[Any, Any, Caller]]:
     assert not unknown, unknown
 
     async def allowed(request: Request, _: Annotated[object, Depends(bearer)] = None) -> Caller:
-        context = context_of(request)
-        caller = await _caller(request, context)
+        caller = await caller_of(request)
         if not caller.roles & set(roles):
             raise ProblemError(
                 403, "not_permitted", f"the token of {caller.name!a} may not do this; it takes the role {_any(roles)}"
@@ -69,7 +68,15 @@ def needs(*roles: str) -> Callable[..., Coroutine[Any, Any, Caller]]:
     return allowed
 
 
-async def _caller(request: Request, context: Context) -> Caller:
+async def caller_of(request: Request) -> Caller:
+    """Return who asks.
+
+    Raises
+    ------
+    ProblemError
+        401 without a good token, where one is needed.
+    """
+    context = context_of(request)
     memory: Tokens = request.app.state.tokens
     scheme, _, text = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer" and 0 < len(text) <= LONGEST_TOKEN:
@@ -79,7 +86,7 @@ async def _caller(request: Request, context: Context) -> Caller:
         raise _sign_in("this token is unknown, revoked or expired")
     if scheme:
         raise _sign_in("sign in with: Authorization: Bearer TOKEN")
-    if context.open_access and not await memory.exist.get("", lambda: _any_tokens(context)):
+    if context.open_access and not await memory.exist.get("", lambda: _tokens_are_used(context)):
         return Caller(name=context.actor, roles=frozenset(ROLES))
     raise _sign_in("this needs a token: meta-pipeline tokens new")
 
@@ -89,9 +96,9 @@ def _look_up(context: Context, text: str) -> Token | None:
         return find_token(connection, text, now=context.now())
 
 
-def _any_tokens(context: Context) -> bool:
+def _tokens_are_used(context: Context) -> bool:
     with context.database.connect() as connection:
-        return any_tokens(connection, now=context.now())
+        return tokens_are_used(connection)
 
 
 async def in_thread(work: Callable[[], T]) -> T:

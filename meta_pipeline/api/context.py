@@ -27,8 +27,8 @@ class Context:
     Parameters
     ----------
     open_access
-        Whether requests without a token are served, as `actor`: only ever on a loopback address, and only while no
-        token exists.
+        Whether requests without a token are served, as `actor`: only ever on a loopback address, and only until the
+        first token is made.
     actor
         Who acts without a token: the user of this machine.
     allowed_hosts

@@ -1,12 +1,13 @@
 """The outermost layer: which requests come in at all, and how long they took.
 
 Looked at before anything else: the host a request names (a page in a browser must not reach a local server under a
-name of its own), the origin of requests that change something, the form and the size of the body, and NUL, which no
-text of ours can hold.
+name of its own), the origin of requests that change something, the form, the size and the time of the body, and NUL,
+which no text of ours can hold.
 """
 
+import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -16,7 +17,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from meta_pipeline.api.problems import problem
 
 SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
-LARGEST_BODY: Final = 32 * 2**20
+LOOPBACK_NAMES: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+LARGEST_BODY: Final = 2**20
+LARGER_BODIES: Final[Mapping[str, int]] = {"/api/v1/live/": 8 * 2**20, "/api/v1/backtest-runs": 32 * 2**20}
+"""Where more may be sent at once than a form takes: by the beginning of the path, in bytes."""
+
+SLOWEST_BODY: Final = 60.0
+"""Seconds within which a body must have come."""
+
 HEADERS: Final = (
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
@@ -83,7 +91,11 @@ class Guard:
         refusal = self._refused_by_headers(scope, headers)
         if refusal is not None or scope["method"] in {"GET", "HEAD", "OPTIONS"}:
             return refusal, receive
-        body, refusal = await _body(headers, receive)
+        try:
+            async with asyncio.timeout(SLOWEST_BODY):
+                body, refusal = await _body(headers, receive, largest=_largest(scope["path"]))
+        except TimeoutError:
+            return problem(408, "too_slow", f"the body did not come within {SLOWEST_BODY:g} seconds"), receive
         if refusal is None and body and not _is_json(headers.get("content-type", "")):
             refusal = problem(415, "not_json", "send JSON, with Content-Type: application/json")
         return refusal, _replayed(body)
@@ -97,11 +109,21 @@ class Guard:
                 f"this server does not answer to {host[:80]!a}; name it with: meta-pipeline serve --allow-host NAME",
             )
         origin = headers.get("origin")
-        if origin is not None and scope["method"] not in SAFE and urlsplit(origin).hostname not in self._allowed_hosts:
+        if origin is not None and scope["method"] not in SAFE and self._is_foreign(origin, headers["host"]):
             return problem(403, "cross_origin", "a page of another origin may not change anything here")
         if b"%00" in scope.get("raw_path", b"") or "\x00" in scope["path"] or b"%00" in scope["query_string"]:
             return problem(422, "invalid_input", "the address holds NUL, which no name of ours can")
         return None
+
+    def _is_foreign(self, origin: str, host: str) -> bool:
+        """Say whether a page is not of this server. On this machine other ports are other servers."""
+        try:
+            named = urlsplit(origin)
+            name = named.hostname
+        except ValueError:
+            return True
+        own_name = name in self._allowed_hosts - LOOPBACK_NAMES
+        return not (own_name or (named.netloc and named.netloc.lower() == host.lower()))
 
 
 _METHODS: Final = SAFE | {"POST", "PUT", "PATCH", "DELETE"}
@@ -119,10 +141,14 @@ def _is_json(content_type: str) -> bool:
     return kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json"))
 
 
-async def _body(headers: dict[str, str], receive: Receive) -> tuple[bytes, Response | None]:
-    too_large = problem(413, "too_large", f"the body is larger than {LARGEST_BODY // 2**20} MiB; send less at once")
+def _largest(path: str) -> int:
+    return next((size for begin, size in LARGER_BODIES.items() if path.startswith(begin)), LARGEST_BODY)
+
+
+async def _body(headers: dict[str, str], receive: Receive, *, largest: int) -> tuple[bytes, Response | None]:
+    too_large = problem(413, "too_large", f"the body is larger than {largest:,} bytes; send less at once")
     length = headers.get("content-length", "0")
-    if not length.isdigit() or int(length) > LARGEST_BODY:
+    if not length.isdigit() or int(length) > largest:
         return b"", too_large
     parts: list[bytes] = []
     size = 0
@@ -132,7 +158,7 @@ async def _body(headers: dict[str, str], receive: Receive) -> tuple[bytes, Respo
             return b"", problem(400, "invalid_input", "the request broke off")
         parts.append(message.get("body", b""))
         size += len(parts[-1])
-        if size > LARGEST_BODY:
+        if size > largest:
             return b"", too_large
         if not message.get("more_body", False):
             return b"".join(parts), None

@@ -21,7 +21,7 @@ from sqlalchemy import Connection
 from meta_pipeline.api.context import Context
 from meta_pipeline.policy.modes import RiskMode
 from meta_pipeline.store.executors import ExecutorStatus, list_executors
-from meta_pipeline.store.live_books import list_scopes
+from meta_pipeline.store.live_books import LIVE, list_scopes
 from meta_pipeline.store.policies import PolicyRecord, latest_policy
 from meta_pipeline.store.policy_publishing import Publication, publications
 from meta_pipeline.store.policy_views import effective
@@ -29,7 +29,7 @@ from meta_pipeline.store.proposals import count_by_status
 from meta_pipeline.store.queries import query
 
 MOST_BOOKS: Final = 20
-"""Books that get series of their own; of more, the first by name."""
+"""Books that get series of their own: "live", and of more than that, those that were made first."""
 
 BUCKETS: Final = ("0.05", "0.1", "0.5", "1.0", "2.0", "5.0", "10.0")
 HTTP_BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -81,7 +81,8 @@ def read_figures(context: Context) -> Figures:
     """Read what is reported of the database."""
     now = context.now()
     with context.database.connect() as connection:
-        books = [_book(connection, scope.scope, now) for scope in list_scopes(connection)[:MOST_BOOKS]]
+        scopes = sorted(list_scopes(connection), key=lambda one: (one.scope != LIVE, one.created_at, one.scope))
+        books = [_book(connection, scope.scope, now) for scope in scopes[:MOST_BOOKS]]
         shown = {book.scope for book in books}
         rows = [dict(row._mapping) for row in connection.execute(query("policy_metrics")) if row.scope in shown]
         counts = {str(status): n for status, n in count_by_status(connection).items()}

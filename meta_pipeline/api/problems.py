@@ -51,6 +51,7 @@ _TITLES: Final[Mapping[int, str]] = {
     403: "Not permitted",
     404: "Not found",
     405: "Method not allowed",
+    408: "Too slow",
     409: "Conflict",
     412: "Changed meanwhile",
     413: "Too large",
@@ -105,7 +106,7 @@ def problem(
 
 def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """Return the documentation of these statuses, and of those that any request may get."""
-    always = (400, 401, 403, 404, 405, 413, 415, 422, 503)
+    always = (400, 401, 403, 404, 405, 408, 413, 415, 422, 503)
     schema = {"$ref": "#/components/schemas/Problem"}
     return {
         status: {"description": _TITLES[status], "content": {CONTENT_TYPE: {"schema": schema}}}

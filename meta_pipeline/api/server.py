@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from meta_pipeline.api.app import create_app
 from meta_pipeline.api.context import Context
+from meta_pipeline.api.guard import LOOPBACK_NAMES
 from meta_pipeline.errors import ArtifactBroken, InputError, NotPermitted
 from meta_pipeline.meta_model.agent import MetaAgent
 from meta_pipeline.meta_model.artifact_store import FolderStore, load_model
@@ -19,8 +20,6 @@ from meta_pipeline.store.retraining import artifact_store
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 def is_loopback(host: str) -> bool:

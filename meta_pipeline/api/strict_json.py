@@ -10,6 +10,9 @@ from typing import Any, Final, NoReturn
 
 DEEPEST: Final = 32
 LARGEST_INTEGER: Final = 2**63 - 1
+MOST_VALUES: Final = 4_000_000
+MOST_CONTAINERS: Final = 500_000
+"""More than any request of ours holds; a body of nothing but brackets takes a thousand times its size in memory."""
 
 
 class StrictJsonError(json.JSONDecodeError):
@@ -23,8 +26,10 @@ def strict_loads(data: bytes) -> Any:
     ------
     StrictJsonError
         If it is not UTF-8 or not JSON, holds NaN, an infinity, a number beyond what can be stored, a key twice, NUL
-        or half a character, or is nested deeper than `DEEPEST`.
+        or half a character, is nested deeper than `DEEPEST`, or has more parts than can be meant.
     """
+    if data.count(b",") > MOST_VALUES or data.count(b"[") + data.count(b"{") > MOST_CONTAINERS:
+        raise StrictJsonError("the body has too many parts; send less at once", "", 0)
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:

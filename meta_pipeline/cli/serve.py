@@ -18,17 +18,20 @@ def serve(
 ) -> None:
     """Serve the API until interrupted. Documentation at /docs, metrics at /metrics.
 
-    On a loopback address, and while no token exists, requests act as the user of this machine.
+    On a loopback address, and until the first token is made, requests act as the user of this machine.
     """
     try:
         from meta_pipeline.api.server import context_for, run
+        from meta_pipeline.store.api_tokens import tokens_are_used
     except ImportError as error:
         raise InputError(f"the API needs more packages ({error.name}): pip install 'meta-pipeline[api]'") from error
 
     settings = common.settings()
     with common.open_database() as database:
         context = context_for(database, settings, host=host, allow_hosts=allow_host or (), actor=common.actor())
-        access = "open to this machine's user" if context.open_access else "with a token"
+        with database.connect() as connection:
+            is_open = context.open_access and not tokens_are_used(connection)
+        access = "open to this machine's user" if is_open else "with a token"
         common.console(stderr=True).print(
             f"http://{host}:{port}/docs ({access}); end with Ctrl-C", markup=False, highlight=False
         )

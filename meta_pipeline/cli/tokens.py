@@ -91,4 +91,9 @@ def _table(tokens: "list[Token]") -> "Table":
         for token in tokens
     )
     columns = tuple(Column(key=key, header=key.capitalize()) for key in ("id", "name", "role", "until", "state"))
-    return Table(title="Tokens", columns=columns, rows=rows, empty="No token: the API is open to this machine's user.")
+    return Table(
+        title="Tokens",
+        columns=columns,
+        rows=rows,
+        empty="No token was ever made: the API is open to this machine's user.",
+    )

@@ -124,6 +124,11 @@ def any_tokens(connection: Connection, *, now: datetime) -> bool:
     return bool(connection.execute(statement).scalar_one())
 
 
+def tokens_are_used(connection: Connection) -> bool:
+    """Say whether a token was ever made: that the last one ran out or was revoked opens nothing again."""
+    return connection.execute(select(api_tokens.c.token_id).limit(1)).first() is not None
+
+
 def _digest(text: str) -> str:
     # The secret is 32 random bytes: there is nothing to guess, so a plain digest is enough.
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

@@ -1,5 +1,6 @@
 """Who comes in, and what they may do there."""
 
+import socket
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from meta_pipeline.api.server import context_for, is_loopback
 from meta_pipeline.errors import InputError, NotFound, NotPermitted
 from meta_pipeline.store.api_tokens import any_tokens, create_token, find_token, list_tokens, revoke_token
 from meta_pipeline.store.database import Database
-from meta_pipeline_tests.api.clients import bearing, client_of, settings_of, token_of
+from meta_pipeline_tests.api.clients import BASE, bearing, client_of, context_of, served, settings_of, token_of
 from meta_pipeline_tests.store.live_book import NOW, calm_policy
 
 READ, ACT = "/api/v1/audit", "/api/msc/evaluate"
@@ -90,6 +91,8 @@ def test_a_token_that_is_unknown_revoked_or_expired_is_none(database: Database, 
         with pytest.raises(NotFound, match="no token"):
             revoke_token(connection, "nope", actor="ann", now=NOW)
     assert client_of(database, tmp_path).get(READ, headers=bearing(token)).status_code == 401
+    # Nor does the end of the last token open the server again.
+    assert client_of(database, tmp_path).get(READ).status_code == 401
 
 
 @pytest.mark.parametrize(
@@ -134,6 +137,13 @@ def test_another_host_another_origin_and_another_form_do_not_come_in(database: D
     assert client.get("/healthz", headers={"Host": "[::1]:80"}).status_code == 200
     crossing = client.post(ACT, headers={"Origin": "https://evil.example"})
     assert (crossing.status_code, crossing.json()["code"]) == (403, "cross_origin")
+    for other in ("http://127.0.0.1:3000", "http://localhost", "null", "http://[broken"):
+        assert client.post(ACT, headers={"Origin": other}).json()["code"] == "cross_origin", other
+    named = {"Origin": "https://desk.example", "Host": "127.0.0.1:8000"}
+    hosts = frozenset({"desk.example", "127.0.0.1"})
+    calm_policy(database)
+    assert client_of(database, tmp_path, allowed_hosts=hosts).post(ACT, headers=named).status_code == 200
+    assert client.post(ACT, headers={"Origin": BASE}).status_code == 200
     assert client.get("/healthz", headers={"Origin": "https://evil.example"}).status_code == 200
     form = client.post("/api/v1/policy/halt", content="reason=x", headers={"Content-Type": "text/plain"})
     assert (form.status_code, form.json()["code"]) == (415, "not_json")
@@ -167,15 +177,35 @@ def test_a_body_that_is_too_large_is_refused_however_it_is_sent(
         b'{"reason": "\\u0000"}',
         b'{"reason": 1e400}',
         b"[" * 9999,
+        b"[" + b"[]," * 500_000 + b"1]",
     ],
 )
 def test_a_body_that_is_no_clean_json_is_invalid_and_never_an_error_of_the_server(
     database: Database, tmp_path: Path, body: bytes
 ) -> None:
     client = client_of(database, tmp_path)
-    answer = client.post("/api/v1/policy/halt", content=body, headers={"Content-Type": "application/json"})
+    headers = {"Content-Type": "application/json"}
+    answer = client.post("/api/v1/live/fills", content=body, headers=headers)
     assert (answer.status_code, answer.json()["code"]) == (422, "invalid_input")
     assert answer.headers["Content-Type"] == "application/problem+json"
+    # Whom nobody knows does not even have it read.
+    token_of(database, "reader")
+    unknown = client_of(database, tmp_path).post("/api/v1/live/fills", content=body, headers=headers)
+    assert (unknown.status_code, unknown.json()["code"]) == (401, "not_signed_in")
+
+
+def test_a_body_that_never_comes_is_not_waited_for(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(guard, "SLOWEST_BODY", 0.2)
+    with served(context_of(database, tmp_path)) as address:
+        host, port = address.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port)), timeout=10) as connection:
+            head = f"POST {ACT} HTTP/1.1\r\nHost: {host}\r\nContent-Length: 10\r\n\r\n"
+            connection.sendall(head.encode())
+            answer = connection.recv(4096)
+    assert answer.startswith(b"HTTP/1.1 408")
+    assert b'"code": "too_slow"' in answer
 
 
 def test_every_error_is_a_problem_with_a_stable_code(database: Database, tmp_path: Path) -> None:

@@ -8,7 +8,9 @@ from pathlib import Path
 import yaml
 
 from meta_pipeline.api.app import create_app
+from meta_pipeline.api.metrics import MOST_BOOKS
 from meta_pipeline.store.database import Database
+from meta_pipeline.store.live_books import open_scope
 from meta_pipeline_tests.api.clients import client_of, context_of
 from meta_pipeline_tests.store.live_book import NOW, calm_policy
 
@@ -53,6 +55,16 @@ def test_an_expired_policy_shows_as_defensive_and_past_its_end(database: Databas
     text = client_of(database, tmp_path, clock=lambda: NOW + timedelta(hours=3)).get("/metrics").text
     assert 'msc_ai_risk_mode{mode="DEFENSIVE",scope="live"} 1.0' in text
     assert re.search(r'msc_ai_policy_expires_in_seconds\{scope="live"\} -\d+', text)
+
+
+def test_however_many_books_there_are_the_live_one_has_its_metrics(database: Database, tmp_path: Path) -> None:
+    with database.begin() as connection:
+        for number in range(MOST_BOOKS + 5):
+            open_scope(connection, f"a{number:02}", actor="ann", now=NOW)
+    calm_policy(database)
+    text = client_of(database, tmp_path).get("/metrics").text
+    assert 'msc_ai_policy_version{scope="live"} 10.0' in text
+    assert text.count("msc_ai_executor_versions_behind{") == MOST_BOOKS
 
 
 def test_requests_are_counted_by_route_and_not_by_address(database: Database, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from meta_pipeline.policy.signing import Ed25519Verifier
 from meta_pipeline.store import live_books
 from meta_pipeline.store.database import Database
 from meta_pipeline.store.policy_keys import keys_folder, list_keys
-from meta_pipeline_tests.api.clients import client_of, context_of, served, settings_of
+from meta_pipeline_tests.api.clients import bearing, client_of, context_of, served, settings_of, token_of
 from meta_pipeline_tests.store.live_book import NOW, calm_policy, fill_book, prices, round_trips
 
 
@@ -109,6 +109,18 @@ def test_fills_and_prices_come_in_over_http_and_make_a_policy(database: Database
     ]
     for body in wrongs:
         assert client.post("/api/v1/live/fills", json=body).status_code == 422
+
+
+def test_an_executor_reports_into_books_that_are_there_and_makes_none(database: Database, tmp_path: Path) -> None:
+    executor, operator = (bearing(token_of(database, role)) for role in ("executor", "operator"))
+    client = client_of(database, tmp_path)
+    for what in ("fills", "prices"):
+        address = f"/api/v1/live/{what}"
+        assert client.post(address, json={what: []}, headers=executor).status_code == 200
+        misspelt = client.post(f"{address}?scope=life", json={what: []}, headers=executor)
+        assert (misspelt.status_code, misspelt.json()["code"]) == (404, "not_found")
+    assert client.post("/api/v1/live/fills?scope=paper", json={"fills": []}, headers=operator).status_code == 200
+    assert client.post("/api/v1/live/fills?scope=paper", json={"fills": []}, headers=executor).status_code == 200
 
 
 def run(number: int, **changes: Any) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request
+from sqlalchemy import Connection
 from starlette.responses import Response
 
 from meta_pipeline.api import answers
@@ -126,6 +127,7 @@ async def take_fills(context: Ctx, caller: Executor, form: FillsForm, scope: Sco
     def write() -> dict[str, Any]:
         fills = [fill_of(fill.model_dump()) for fill in form.fills]
         with context.database.begin() as connection:
+            _require_book(connection, caller, scope)
             done = live_trades.ingest_fills(connection, scope, fills, actor=caller.name, now=context.now())
         return {**done.to_json(), "scope": scope}
 
@@ -139,10 +141,17 @@ async def take_prices(context: Ctx, caller: Executor, form: PricesForm, scope: S
     def write() -> dict[str, Any]:
         prices = [price_of(price.model_dump()) for price in form.prices]
         with context.database.begin() as connection:
+            _require_book(connection, caller, scope)
             n = live_books.record_prices(connection, scope, prices, actor=caller.name, now=context.now())
         return {"scope": scope, "prices": len(prices), "days_written": n}
 
     return json_response(await in_thread(write))
+
+
+def _require_book(connection: Connection, caller: Caller, scope: str) -> None:
+    """Let only operators make books: an executor's misspelt scope is refused, and not evaluated for ever."""
+    if scope != LIVE and "operator" not in caller.roles:
+        live_books.load_scope(connection, scope)
 
 
 def _latest(context: Context, scope: str) -> PolicyRecord:
