@@ -22,6 +22,8 @@ STEPS: Final = (
     "revert.audited",
     # any of them, once the server has said that it is committed
     *("approve.committed", "apply.committed", "batch.committed", "revert.committed"),
+    # judging the outcome of a change, inside its transaction, and after it
+    *("outcome.locked", "outcome.recorded", "outcome.logged", "outcome.moved", "outcome.audited", "outcome.committed"),
 )
 """Every step, in the order in which they are passed."""
 

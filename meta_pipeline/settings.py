@@ -74,6 +74,31 @@ class Settings(BaseSettings):
         default=60, ge=0, description="Quiet time after the last run of an open campaign before a refresh."
     )
     max_wait_seconds: float = Field(default=900, ge=0, description="Longest wait of a run before a refresh.")
+    outcome_minimum_days: int = Field(
+        default=60, ge=20, description="Trading days after a change before its effect is judged."
+    )
+    outcome_evaluation_days: int = Field(
+        default=504, ge=20, description="Trading days after which a change is judged no further."
+    )
+    outcome_drawdown_rise: float = Field(
+        default=0.05, ge=0, description="Guardrail: how much deeper the drawdown since a change may be, of equity."
+    )
+    outcome_volatility_rise: float = Field(
+        default=0.25, ge=0, description="Guardrail: share by which volatility may rise beyond what was expected."
+    )
+    outcome_regime_fall: float = Field(
+        default=0.5, ge=0, description="Guardrail: fall of the Sharpe ratio in the worst regime, beyond chance."
+    )
+    auto_revert: bool = Field(
+        default=False,
+        description="Whether a change is reverted by itself: only on the verdict REVERT, and if that lowers risk.",
+    )
+    automation: bool = Field(
+        default=False, description="Whether proposals for knobs of the tier `automatic` are applied by themselves."
+    )
+    automation_controls_hours: float = Field(
+        default=26, gt=0, description="Age at which negative controls no longer vouch for automatic application."
+    )
     replays: str = Field(
         default="LAB_*=meta_pipeline.lab.replay:replay",
         description="Backtests that replay a strategy on later days: strategy_pattern=module:function, with commas.",

@@ -17,6 +17,7 @@ from meta_pipeline.proposals.states import Status
 from meta_pipeline.settings import Settings
 from meta_pipeline.store import audit, proposal_rows, proposals, strategies
 from meta_pipeline.store.database import Database
+from meta_pipeline.store.outcome_rules import outcome_rule
 from meta_pipeline.store.schema import meta_config_proposals, proposal_editors
 from meta_pipeline.store.transactions import in_transaction
 
@@ -85,6 +86,7 @@ def create(
             risk_change="unknown" if declared is None else declared.risk_change(current, proposed),
             author=who,
             author_kind="human",
+            outcome_rule=outcome_rule(connection, strategy_id, settings).to_json(),
         )
         saved = proposals.save(
             connection,

@@ -68,16 +68,20 @@ def propose_for(strategy_id: str, database: DatabaseResource) -> Made:
     from meta_pipeline.proposals.drafting import draft
     from meta_pipeline.store import candidates
     from meta_pipeline.store import proposals as store
+    from meta_pipeline.store.outcome_rules import outcome_rule
 
     settings = database.settings
     judged = judge(strategy_id, database)
     proposed = judged.proposed
+    with database.connect() as connection:
+        rule = outcome_rule(connection, strategy_id, settings)
     drafts = [
         draft(
             candidate,
             strategy_id=strategy_id,
             base_version=judged.record.live_version,
             evidence_digest=proposed.evidence_digest,
+            outcome_rule=rule,
         )
         for candidate in proposed.proposals
     ]
