@@ -65,6 +65,7 @@ def needs(*roles: str) -> Callable[..., Coroutine[Any, Any, Caller]]:
             )
         return caller
 
+    allowed.roles = frozenset(roles)  # type: ignore[attr-defined]  # for the documentation
     return allowed
 
 

@@ -45,6 +45,9 @@ STATUSES: Final[Mapping[str, int]] = {
 }
 """Code of an error -> HTTP status."""
 
+OF_THE_FRAMEWORK: Final[Mapping[int, str]] = {400: "invalid_input", 404: "not_found", 405: "method_not_allowed"}
+"""Status of a refusal by the framework, before any route is asked -> code."""
+
 _TITLES: Final[Mapping[int, str]] = {
     400: "Bad request",
     401: "Not signed in",
@@ -133,8 +136,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def _starlette(_: Request, error: HTTPException) -> Response:
-        codes = {404: "not_found", 405: "method_not_allowed", 400: "invalid_input"}
-        code = codes.get(error.status_code, "http_error")
+        code = OF_THE_FRAMEWORK.get(error.status_code, "http_error")
         return problem(error.status_code, code, str(error.detail), headers=error.headers)
 
     @app.exception_handler(SQLAlchemyError)
