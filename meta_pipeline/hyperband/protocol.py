@@ -241,10 +241,10 @@ class Evaluation:
     checkpoint: bytes
 
     def __post_init__(self) -> None:
-        if type(self.value) is not float or math.isnan(self.value) or self.value == math.inf:
-            raise InputError(
-                f"the evaluation's value is {self.value!r}; give a plain float, not NaN, not plus infinity"
-            )
+        value = float(self.value)  # numpy's are floats too, but their texts are not
+        if math.isnan(value) or value == math.inf:
+            raise InputError(f"the evaluation's value is {value!r}; it is neither NaN nor plus infinity")
+        object.__setattr__(self, "value", value)
         unknown = [name for name, figure in self.constraints.items() if math.isnan(figure)]
         if unknown:
             raise InputError(f"the constraints {unknown} are NaN; unknown is infeasible: give a positive number")
