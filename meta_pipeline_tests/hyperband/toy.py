@@ -1,6 +1,7 @@
 """A cheap pure evaluator: a known function of the configuration, seen through noise that more resource takes away."""
 
 import hashlib
+import math
 import os
 import struct
 import time
