@@ -145,7 +145,7 @@ class Settings(BaseSettings):
     )
     policy_max_strategies: int = Field(default=8, ge=0, description="Most strategies a policy may allow, in any mode.")
     policy_max_age_hours: float = Field(
-        default=96, gt=0, description="Age of fills and prices beyond which the policy is DEFENSIVE."
+        default=96, gt=0, le=8760, description="Age of fills and prices beyond which the policy is DEFENSIVE."
     )
     policy_signing: Literal["ed25519", "hmac-sha256", "unsigned"] = Field(
         default="ed25519", description="How policy documents are signed. Executors must accept unsigned ones knowingly."

@@ -625,6 +625,21 @@ def file_source(path: str | os.PathLike[str]) -> Source:
     return read
 
 
+def value_source(read: Callable[[], "str | bytes | Mapping[str, Any] | None"]) -> Source:
+    """Read the document from a place that gives it whole each time: a key in Redis, a row of the database.
+
+    Nothing there is a failure, and not "not changed": a Redis that came back empty confirms no policy.
+    """
+
+    def fetch() -> str | bytes | Mapping[str, Any]:
+        given = read()
+        if given is None:
+            raise LookupError("there is no document")
+        return given
+
+    return fetch
+
+
 def http_source(url: str, *, token: str | None = None, timeout: float = 5.0) -> Source:
     """Fetch the document by HTTP, only when it changed (ETag). Redirects and proxies are not followed."""
     _require_http(url)

@@ -34,6 +34,7 @@ def measure(
     as_of: Mapping[str, datetime],
     last_equity: float | None = None,
     remarks: tuple[Reason, ...] = (),
+    max_age: timedelta = MAX_AGE,
 ) -> SystemHealth:
     """Take the readings.
 
@@ -47,8 +48,16 @@ def measure(
         What the evaluation before saw: a second look confirms a wild step.
     remarks
         What the caller knows to be wrong with the inputs.
+    max_age
+        Oldest price that an open position may be valued at.
     """
-    found = (*remarks, *book.remarks, *market.remarks, *_stale_marks(book, now), *_wild_step(book, last_equity))
+    found = (
+        *remarks,
+        *book.remarks,
+        *market.remarks,
+        *_stale_marks(book, now, max_age),
+        *_wild_step(book, last_equity),
+    )
     seconds = (book.days - book.days[0]).astype(np.float64) * SECONDS_A_DAY
     # The last day is not over: its value is that of now.
     today = datetime.combine(book.days[-1].item(), datetime.min.time(), tzinfo=UTC)
@@ -112,16 +121,17 @@ def _exposure(book: Book, trades: TradeColumns) -> float | None:
     return float(notional @ np.where(trades.long[recent], 1.0, -1.0)) / total
 
 
-def _stale_marks(book: Book, now: datetime) -> tuple[Reason, ...]:
+def _stale_marks(book: Book, now: datetime, max_age: timedelta) -> tuple[Reason, ...]:
     old = [
         symbol
         for symbol, day in book.marks_as_of.items()
         if now - datetime.combine(day.astype("datetime64[D]").item(), datetime.min.time(), tzinfo=UTC)
-        > MAX_AGE + timedelta(days=1)
+        > max_age + timedelta(days=1)
     ]
     if not old:
         return ()
-    text = f"open positions in {', '.join(sorted(old)[:5])} are valued at prices older than {MAX_AGE.days} days"
+    hours = max_age / timedelta(hours=1)
+    text = f"open positions in {', '.join(sorted(old)[:5])} are valued at prices older than {hours:g} hours"
     return (Reason(code="stale_marks", text=text),)
 
 

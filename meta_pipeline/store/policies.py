@@ -243,7 +243,8 @@ def _make(connection: Connection, scope: str, controller: Controller, request: R
         )
     state = None if last is None else last.mode_state
     last_equity = None if last is None else last.inputs.get("equity")
-    gathered = gather(connection, scope, now=now, state=state, last_equity=last_equity)
+    age = controller.rules.max_age
+    gathered = gather(connection, scope, now=now, state=state, last_equity=last_equity, max_age=age)
     made = evaluate(gathered.inputs, controller.rules)
     version = 1
     if last is not None and last.epoch == gathered.scope.epoch:

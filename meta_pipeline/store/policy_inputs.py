@@ -55,7 +55,13 @@ class Gathered:
 
 
 def gather(
-    connection: Connection, scope: str, *, now: datetime, state: ModeState | None, last_equity: float | None
+    connection: Connection,
+    scope: str,
+    *,
+    now: datetime,
+    state: ModeState | None,
+    last_equity: float | None,
+    max_age: timedelta = MAX_AGE,
 ) -> Gathered:
     """Read and measure everything that an evaluation of a book at `now` needs.
 
@@ -63,6 +69,8 @@ def gather(
     ----------
     state, last_equity
         What the evaluation before left behind.
+    max_age
+        Oldest price that is still believed.
 
     Raises
     ------
@@ -82,6 +90,7 @@ def gather(
         as_of=_as_of(book_scope, book, priced_at),
         last_equity=last_equity,
         remarks=_remarks(connection, scope),
+        max_age=max_age,
     )
     moment = np.datetime64(int(now.timestamp()), "s")
     table = tabulate(trades, tuple(one.strategy_id for one in strategies), now=moment).with_tags(_tags(strategies))
@@ -93,7 +102,7 @@ def gather(
         withheld=np.array([_WITHHELD[one.status] for one in strategies], dtype="<U24"),
         admitted=np.array([_admitted(one, now) for one in strategies], dtype=bool),
         state=state,
-        symbols=sorted(symbol for symbol, at in priced_at.items() if now - at <= MAX_AGE),
+        symbols=sorted(symbol for symbol, at in priced_at.items() if now - at <= max_age),
         halt=current_halt(connection, scope),
     )
     return Gathered(scope=book_scope, inputs=inputs, equity=book.equity, strategies=strategies)

@@ -31,6 +31,7 @@ from meta_pipeline.policy.client import (
     http_report,
     http_source,
     read_document,
+    value_source,
 )
 from meta_pipeline.policy.document import signed
 from meta_pipeline.policy.modes import RiskMode
@@ -224,6 +225,20 @@ def test_a_source_that_says_not_changed_confirms_only_what_it_gave_itself() -> N
         silent.after(10).given(None)
     assert silent.state() == ("DEFENSIVE", False, ("EXPIRED",))
     assert "schema" in silent.client.heartbeat()["problems"]["source 0"]
+
+
+def test_a_place_that_came_back_empty_confirms_no_policy() -> None:
+    redis: dict[str, str] = {"msc_ai:document": document()}
+    world = World(sources=[value_source(lambda: redis.get("msc_ai:document"))], max_silence_seconds=90.0)
+    world.client.refresh()
+    world.after(DWELL).client.refresh()
+    assert world.state() == ("NORMAL", False, ("STATIC",))
+    redis.clear()
+    world.client.refresh()
+    assert world.state() == ("NORMAL", False, ("CACHED",))
+    assert "no document" in world.client.heartbeat()["problems"]["source 0"]
+    world.after(90.0).client.refresh()
+    assert world.state() == ("DEFENSIVE", False, ("EXPIRED",))
 
 
 def test_a_document_of_the_future_forbids_at_once_and_allows_when_its_time_has_come() -> None:

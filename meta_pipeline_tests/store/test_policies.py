@@ -25,6 +25,7 @@ from meta_pipeline_tests.store.live_book import (
     controller,
     evaluate_at,
     fill_book,
+    prices,
     round_trips,
 )
 
@@ -240,6 +241,16 @@ def test_old_inputs_make_the_next_policy_defensive(database: Database) -> None:
     later = evaluate_at(database, NOW + timedelta(days=5))
     assert later.risk_mode is RiskMode.DEFENSIVE
     assert {"stale_fills", "stale_prices"} <= {reason["code"] for reason in later.reasons}
+
+
+def test_a_shorter_age_is_believed_of_every_price(database: Database) -> None:
+    with database.begin() as connection:
+        fill_book(connection, strategies=1)
+        live_books.record_prices(connection, "live", prices("OLD", until=NOW - timedelta(days=2)), actor="a", now=NOW)
+    for hours, symbols in ((96, ["OLD", "X"]), (24, ["X"])):
+        made = controller(max_age=timedelta(hours=hours))
+        record = evaluate_policy(database, "live", made, Request(trigger="manual", actor="ann"))
+        assert record.body["allowed_symbols"] == symbols
 
 
 def test_a_new_epoch_starts_the_versions_anew_and_is_on_record(database: Database) -> None:
