@@ -42,7 +42,7 @@ class Toy:
         self.seconds = float(settings.get("seconds", 0.0))
         self.log = Path(settings["log"]) if "log" in settings else None
         self.fails = str(settings.get("fails", ""))
-        self.dies = Path(settings["dies"]) if "dies" in settings else None
+        self.dies = str(settings.get("dies", ""))  # "always", or a file that says it was done
 
     def evaluate(
         self, config: Mapping[str, ParameterValue], r_from: int, r_to: int, checkpoint: bytes | None
@@ -51,8 +51,9 @@ class Toy:
         self._note(f"{r_from} {r_to} {sorted(config.items())}")
         if self.fails == "all" or config["features"] == self.fails:
             raise ValueError(f"cannot do {config['features']}")
-        if self.dies is not None and not self.dies.exists():
-            self.dies.touch()
+        if self.dies and not Path(self.dies).exists():
+            if self.dies != "always":
+                Path(self.dies).touch()
             os._exit(9)
         time.sleep(self.seconds * (r_to - r_from))
         total: float = 0.0 if checkpoint is None else struct.unpack("<d", checkpoint)[0]
