@@ -57,8 +57,8 @@ FEATURES: Final[Mapping[str, str]] = MappingProxyType(
 
 STRONG_MOMENTUM: Final = 1.78  # standard deviations; the predecessor's figure
 OVERBOUGHT: Final = 0.70
-WARM_UP: Final = 104
-"""Bars before the first row that can be complete: 100 moves of four bars, and the bar before."""
+WARM_UP: Final = 118
+"""Bars before the first row that can be complete: 100 widths of 20 closes each."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -27,12 +27,12 @@ _HASH: Final = 32
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class VoteSums:
-    """Sums of votes of a configuration's forests after some units of the resource.
+    """Sums of votes of four forests after some units of the resource.
 
     Parameters
     ----------
-    config
-        Digest of the configuration.
+    forests
+        Digest of the parameters that the forests depend on.
     fingerprint
         Of the evaluator that counted.
     units
@@ -41,7 +41,7 @@ class VoteSums:
         Model -> shape (n_test_rows,), float32; NaN where features do not exist.
     """
 
-    config: str
+    forests: str
     fingerprint: str
     units: int
     sums: Mapping[str, NDArray[np.float32]]
@@ -50,7 +50,7 @@ class VoteSums:
         """Write the sums down."""
         header = canonical_json(
             {
-                "config": self.config,
+                "forests": self.forests,
                 "fingerprint": self.fingerprint,
                 "units": self.units,
                 "models": [[name, len(values)] for name, values in sorted(self.sums.items())],
@@ -61,13 +61,13 @@ class VoteSums:
         return text + hashlib.sha256(text).digest()
 
     @classmethod
-    def from_bytes(cls, content: bytes, *, config: str, fingerprint: str, units: int) -> "VoteSums":
+    def from_bytes(cls, content: bytes, *, forests: str, fingerprint: str, units: int) -> "VoteSums":
         """Read sums that `to_bytes` wrote, and check that they are the ones expected.
 
         Raises
         ------
         ArtifactBroken
-            If the bytes are cut, changed, of another version, or another configuration's, evaluator's or rung's.
+            If the bytes are cut, changed, of another version, or other forests', another evaluator's or rung's.
         """
         text, seal = content[:-_HASH], content[-_HASH:]
         start = len(MAGIC) + 6
@@ -80,7 +80,7 @@ class VoteSums:
             raise ArtifactBroken(f"the checkpoint is of version {version}, this reads {VERSION}; evaluate anew")
         body = start + int.from_bytes(text[len(MAGIC) + 2 : start], "little")
         header = json.loads(text[start:body])
-        expected = {"config": config, "fingerprint": fingerprint, "units": units}
+        expected = {"forests": forests, "fingerprint": fingerprint, "units": units}
         for name, value in expected.items():
             if header[name] != value:
                 raise ArtifactBroken(f"the checkpoint's {name} is {header[name]!r}, not {value!r}; evaluate anew")
@@ -88,7 +88,7 @@ class VoteSums:
         for name, length in header["models"]:
             sums[name] = np.frombuffer(text, dtype="<f4", count=length, offset=at).astype(np.float32)
             at += 4 * length
-        return cls(config=config, fingerprint=fingerprint, units=units, sums=sums)
+        return cls(forests=forests, fingerprint=fingerprint, units=units, sums=sums)
 
 
 def ladder(max_resource: int, eta: int) -> tuple[int, ...]:
