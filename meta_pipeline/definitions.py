@@ -6,6 +6,7 @@ from typing import Any
 import dagster as dg
 
 from meta_pipeline.orchestration.assets.backtest_aggregates import backtest_aggregates
+from meta_pipeline.orchestration.assets.change_outcomes import change_outcomes
 from meta_pipeline.orchestration.assets.diagnostics_report import diagnostics_report
 from meta_pipeline.orchestration.assets.external import approvals, live_config
 from meta_pipeline.orchestration.assets.meta_model import meta_model, prediction_logs
@@ -39,6 +40,8 @@ def build_definitions(resources: Mapping[str, Any] | None = None) -> dg.Definiti
             # decided and applied by people, elsewhere
             approvals,
             live_config,
+            # what the applied ones really did
+            change_outcomes,
             # what the live books may do
             msc_policy,
             # beside the loop: base models' votes, and the model that may override them

@@ -42,11 +42,6 @@ class CampaignResult:
         }
 
 
-@app.callback()
-def _group() -> None:
-    """Keep `run` a subcommand: Typer would fold a single command into the group."""
-
-
 @app.command()
 def run(
     configs: Annotated[int, typer.Option(help="Configurations per strategy; each is run in every market.")] = 300,
@@ -66,6 +61,87 @@ def run(
         )
     payload: dict[str, JsonValue] = {"seed": drawn, "campaigns": [result.to_json() for result in results]}
     common.emit(payload, as_json=as_json, human=lambda console: _show(console, results))
+
+
+@app.command()
+def future(
+    days: Annotated[
+        int | None, typer.Option(min=1, help="Calendar days that are played; unset: all that are held back.")
+    ] = None,
+    as_of: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Play up to this day instead.")] = None,
+    as_json: common.AsJson = False,
+) -> None:
+    """Play held-back years as the days after each applied change, and judge the changes and experiments by them.
+
+    Each day after a change stands for one real day that no campaign saw, whole weeks moved; which days are a change's
+    is decided by its configuration version alone. Looks are stored, marked as simulated. Exit code 3: nothing is due.
+    """
+    from datetime import timedelta
+
+    from meta_pipeline import lab
+    from meta_pipeline.errors import InputError, NothingToDo
+    from meta_pipeline.store import experiments
+    from meta_pipeline.store.judging import judge_all
+
+    if days is not None and as_of is not None:
+        raise InputError("give either --days or --as-of, not both")
+    now, settings = common.now(), common.settings()
+    longest = (
+        max(lab.load_prices(market.market_id).dates[-1].item() for market in lab.markets()) - lab.CAMPAIGN_END
+    ).days
+    until = as_of.date() if as_of is not None else now.date() + timedelta(days=longest if days is None else days)
+    if until < now.date():
+        raise InputError(f"{until} is in the past; the nightly job judges days that are over")
+    with common.open_database() as database, common.console(stderr=True).status("Playing held-back days ...") as shown:
+        nights = [
+            judge_all(
+                database, now=now, settings=settings, until=until, simulated=True, strategy_id=strategy.strategy_id,
+                say=shown.update,
+            )
+            for strategy in lab.strategies()
+        ]  # fmt: skip
+        looked = experiments.look_at_all(database, until=until, now=now, settings=settings, simulated=True)
+    failed = {name: why for night in nights for name, why in night.failed.items()}
+    if failed:
+        raise InputError("; ".join(f"{name}: {why}" for name, why in failed.items()))
+    judged = [one for night in nights for one in night.judged if one.look is not None]
+    if not judged and not looked:
+        raise NothingToDo("no change and no experiment of the lab is due; apply one first: meta-pipeline apply ID")
+    follows = {one.change_id: one.text for night in nights for one in night.recommendations}
+    payload: dict[str, JsonValue] = {
+        "until": until.isoformat(),
+        "changes": [
+            {
+                "change_id": one.change_id,
+                "strategy_id": one.strategy_id,
+                "outcome": one.outcome,
+                "kept": one.kept,
+                "judgement": one.look.body,
+                "follows": follows.get(one.change_id),
+            }
+            for one in judged
+            if one.look is not None
+        ],
+        "experiments": [{"experiment_id": one.experiment_id, "verdict": one.verdict} for one in looked],
+    }
+
+    def human(console: "Console") -> None:
+        from meta_pipeline.report.outcomes import judged_table
+
+        rows = [(one.strategy_id, one.look, "kept" if one.kept else "") for one in judged]
+        console.print(judged_table(rows).rich())
+        for one in judged:
+            if one.look is not None:
+                console.print(f"{one.change_id}: {one.look.reason}", markup=False, soft_wrap=True)
+        for text in follows.values():
+            console.print(text, markup=False, soft_wrap=True)
+        for look in looked:
+            console.print(
+                f"{look.experiment_id}: {look.verdict} after {look.n_days} days", markup=False, soft_wrap=True
+            )
+        console.print(f"\nHeld-back days were played up to {until}. Next: meta-pipeline changes show ID", markup=False)
+
+    common.emit(payload, as_json=as_json, human=human)
 
 
 def run_campaigns(

@@ -22,6 +22,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "reject": ("decide:reject", "Reject a proposal, with a reason."),
     "apply": ("decide:apply", "Apply approved proposals, each in one transaction."),
     "changes": ("changes", "List, show and revert applied changes."),
+    "experiments": ("experiments", "Shadow experiments: a challenger beside the live configuration."),
     "approvers": ("approvers", "Who may approve."),
     "audit": ("audit", "Verify and list the audit log."),
     "live": ("live", "The live books: capital, strategies, fills and prices."),

@@ -58,23 +58,39 @@ def list_(
 @app.command()
 def show(proposal_id: ProposalId, as_json: AsJson = False) -> None:
     """Show one proposal as an approver reads it, with every check, and what has happened to it."""
-    from meta_pipeline.store import audit, proposals
+    from meta_pipeline.outcomes.plan import exit_plan
+    from meta_pipeline.store import audit, change_outcomes, proposals
 
     settings = common.settings()
     with common.open_database() as database, database.connect() as connection:
         found = proposals.find(connection, proposal_id)
         record, seen = _seen(connection, found)
         history = audit.entries(connection, subject_id=found, limit=100)
+        scores = change_outcomes.scorecard(connection)
 
     def human(console: "Console") -> None:
         from meta_pipeline.report.approval import approval_sheet
+        from meta_pipeline.report.outcomes import track_record
 
-        sheet = approval_sheet(record, checks=seen.checks, touched=seen.touched, approval_hours=settings.approval_hours)
+        sheet = approval_sheet(
+            record,
+            checks=seen.checks,
+            touched=seen.touched,
+            track_record=track_record(scores, record.draft.proposal_type),
+            approval_hours=settings.approval_hours,
+        )
         console.print(sheet.rich())
         console.print(history_table(history).rich())
 
     common.emit(
-        {**proposal_json(record), "body": record.body, "preview": seen.to_json(), "history": _history_json(history)},
+        {
+            **proposal_json(record),
+            "body": record.body,
+            "exit_plan": exit_plan(record.draft).to_json(),
+            "track_record": [score.to_json() for score in scores if score.proposal_type == record.draft.proposal_type],
+            "preview": seen.to_json(),
+            "history": _history_json(history),
+        },
         as_json=as_json,
         human=human,
     )
@@ -92,6 +108,22 @@ def diff(proposal_id: ProposalId, as_json: AsJson = False) -> None:
         as_json=as_json,
         human=lambda console: print_effect(console, seen),
     )
+
+
+@app.command()
+def scorecard(as_json: AsJson = False) -> None:
+    """Show what proposals of each type claimed, and what their changes brought."""
+    from meta_pipeline.store import change_outcomes
+
+    with common.open_database() as database, database.connect() as connection:
+        scores = change_outcomes.scorecard(connection)
+
+    def human(console: "Console") -> None:
+        from meta_pipeline.report.outcomes import scorecard_table
+
+        console.print(scorecard_table(scores).rich())
+
+    common.emit({"scorecard": [score.to_json() for score in scores]}, as_json=as_json, human=human)
 
 
 @app.command()
@@ -122,7 +154,7 @@ def create(
             proposed=value,
             reason=reason,
             author=common.actor(),
-            now=common.now(),
+            now=common.time_of(database),
             settings=settings,
         )
     record = made.record
@@ -150,7 +182,9 @@ def edit(
     with common.open_database() as database:
         with database.connect() as connection:
             found = proposals.find(connection, proposal_id)
-        record = governance.edit(database, found, rationale=rationale, editor=common.actor(), now=common.now())
+        record = governance.edit(
+            database, found, rationale=rationale, editor=common.actor(), now=common.time_of(database)
+        )
     common.emit(
         proposal_json(record),
         as_json=as_json,
@@ -172,7 +206,7 @@ def withdraw(
     with common.open_database() as database:
         with database.connect() as connection:
             found = proposals.find(connection, proposal_id)
-        record = governance.withdraw(database, found, actor=common.actor(), reason=reason, now=common.now())
+        record = governance.withdraw(database, found, actor=common.actor(), reason=reason, now=common.time_of(database))
     common.emit(
         proposal_json(record),
         as_json=as_json,
@@ -328,7 +362,7 @@ def _seen(connection: object, proposal_id: str) -> "tuple[ProposalRecord, ApplyR
 
     assert isinstance(connection, Connection)
     record = proposals.get(connection, proposal_id)
-    return record, governance.preview(connection, proposal_id, now=common.now())
+    return record, governance.preview(connection, proposal_id, now=common.now(), settings=common.settings())
 
 
 def _statuses(names: list[str]) -> "tuple[Status, ...]":

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from meta_pipeline.canonical import ABSENT
 from meta_pipeline.errors import InputError
+from meta_pipeline.outcomes.plan import exit_plan
 from meta_pipeline.proposals.candidate import Candidate, Effect, SliceEffect
 from meta_pipeline.proposals.candidate_json import candidate_from_json
 from meta_pipeline.proposals.checks import Check
@@ -287,12 +288,12 @@ def _exit_plan(draft: ProposalDraft, candidate: Candidate | None) -> tuple[str, 
     path = draft.target_component
     undone = f"removes {path}" if draft.current is ABSENT else f"sets {path} to {level_text(draft.current)}"
     horizon = None if candidate is None else _horizon(candidate.horizon_years)
-    window = f"Evaluation window: {horizon or 'none stated'}. No outcome rule is fixed, so nothing reverts by itself."
+    stated = f"The claim is about what happens {horizon}." if horizon else "The claim states no horizon."
     way_back = (
         f"Revert: one person, at once, with `meta-pipeline changes revert`; it {undone}, exactly as before. If the key "
         "was changed since, it refuses and shows what is there."
     )
-    return window, way_back
+    return (*exit_plan(draft).sentences(), stated, way_back)
 
 
 def _who(record: ProposalRecord, approval_hours: float | None) -> Rows:

@@ -208,9 +208,10 @@ def _write(
             body=judgement.to_json(),
         )
         .on_conflict_do_nothing()
-    )
+        .returning(_COLUMNS.change_id)
+    ).one_or_none()
     failpoints.reach("outcome.recorded")
-    if added.rowcount != 1:  # somebody looked at the same days meanwhile
+    if added is None:  # somebody looked at the same days meanwhile
         return Judged(
             change_id=change_id, strategy_id=strategy_id, outcome="known", look=latest_look(connection, change_id)
         )

@@ -24,7 +24,9 @@ def test_the_assets_form_one_line_from_backtests_to_what_is_live() -> None:
     for before, after in itertools.pairwise(names):
         assert graph.get(dg.AssetKey(after)).parent_keys == {dg.AssetKey(before)}
     assert graph.get(dg.AssetKey("msc_policy")).parent_keys == {dg.AssetKey("live_config")}
-    beside = {"prediction_logs", "meta_model", "msc_policy"}
+    judged = graph.get(dg.AssetKey("change_outcomes")).parent_keys
+    assert judged == {dg.AssetKey("proposals"), dg.AssetKey("live_config")}
+    beside = {"change_outcomes", "prediction_logs", "meta_model", "msc_policy"}
     assert {key.to_user_string() for key in graph.get_all_asset_keys()} == {*names, *beside}
     assert {key.to_user_string() for key in graph.external_asset_keys} == {
         "approvals",

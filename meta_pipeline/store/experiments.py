@@ -1,0 +1,481 @@
+"""Shadow experiments: incumbent and challenger over the same days, nothing live, the rule fixed when it starts."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Any, Final
+
+from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy.dialects.postgresql import insert as upsert
+
+from meta_pipeline.canonical import JsonValue, Level, digest
+from meta_pipeline.errors import Blocked, Conflict, ContentTampered, NotFound, NotPermitted, StaleBase, Unhealthy
+from meta_pipeline.outcomes.experiment import ExperimentVerdict, decide, is_over
+from meta_pipeline.outcomes.judgement import Judgement, judge_outcome
+from meta_pipeline.proposals.candidate import level_to_json
+from meta_pipeline.proposals.configs import level_at, with_level
+from meta_pipeline.proposals.digests import instant
+from meta_pipeline.proposals.draft import ProposalDraft
+from meta_pipeline.proposals.identity import MACHINE_ACTOR, clean_name, clean_reason, is_machine
+from meta_pipeline.proposals.outcome_rule import OutcomeRule, rule_of
+from meta_pipeline.settings import Settings
+from meta_pipeline.store import audit, proposals, strategies
+from meta_pipeline.store.authoring import BY_HAND
+from meta_pipeline.store.database import Database
+from meta_pipeline.store.outcome_days import ONE_DAY, chosen_markets, config_of, days_of, source_of, span_of
+from meta_pipeline.store.outcome_rules import outcome_rule
+from meta_pipeline.store.schema_outcomes import experiment_looks, experiments
+from meta_pipeline.store.transactions import in_transaction
+
+_COLUMNS: Final = experiments.c
+_LOOKS: Final = experiment_looks.c
+_ID_DIGITS: Final = 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """One experiment, as stored.
+
+    Parameters
+    ----------
+    outcome_rule, digest
+        The rule fixed at the start, and the sha256 of all that was fixed then; checked at every look.
+    verdict, reason
+        Of the last look, once it ended.
+    """
+
+    experiment_id: str
+    strategy_id: str
+    knob_path: str
+    incumbent_value: Level
+    challenger_value: Level
+    incumbent_version: int
+    challenger_config: Mapping[str, JsonValue]
+    outcome_rule: Mapping[str, JsonValue]
+    digest: str
+    state: str
+    verdict: str | None
+    reason: str
+    why: str
+    started_by: str
+    started_at: datetime
+    ended_by: str | None
+    ended_at: datetime | None
+    proposal_id: str | None
+
+    @property
+    def rule(self) -> OutcomeRule:
+        """The rule by which it is decided."""
+        return rule_of(self.outcome_rule)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExperimentLook:
+    """One look at an experiment. `body` is the judgement; `error` says why there could be none."""
+
+    experiment_id: str
+    judged_until: date | None = None
+    simulated: bool = False
+    looked_at: datetime | None = None
+    n_days: int = 0
+    verdict: str = str(ExperimentVerdict.INSUFFICIENT_DATA)
+    body: Mapping[str, Any] | None = None
+    error: str | None = None
+
+
+def start(
+    database: Database,
+    *,
+    strategy_id: str,
+    knob: str,
+    challenger: Level,
+    why: str,
+    actor: str,
+    now: datetime,
+    settings: Settings,
+) -> Experiment:
+    """Start a shadow experiment: the live configuration against the same with one knob changed. Nothing goes live.
+
+    Raises
+    ------
+    Blocked
+        If the knob is not declared or does not allow the value.
+    Conflict
+        If an experiment on the same knob is running.
+    NotPermitted
+        If a machine asks.
+    """
+    who, reason = _person(actor), clean_reason(why, what="the experiment")
+
+    def work(connection: Connection) -> Experiment:
+        strategies.lock(connection, strategy_id)
+        strategy = strategies.load(connection, strategy_id)
+        live = strategy.strategy.live_config
+        current, declared = level_at(live, knob), strategy.knobs.get(knob)
+        if declared is None:
+            raise Blocked(
+                f"{knob} is no declared knob of {strategy_id}; there are: {', '.join(sorted(strategy.knobs))}"
+            )
+        objection = declared.objection_to_change(current, challenger)
+        if objection is not None:
+            raise Blocked(objection)
+        _refuse_second(connection, strategy_id, knob)
+        fixed: dict[str, JsonValue] = {
+            "strategy_id": strategy_id,
+            "knob": knob,
+            "incumbent": level_to_json(current),
+            "challenger": level_to_json(challenger),
+            "incumbent_version": strategy.live_version,
+            "outcome_rule": outcome_rule(connection, strategy_id, settings).to_json(),
+            "started_at": instant(now),
+        }
+        identity = "exp-" + digest(fixed)[:_ID_DIGITS]
+        connection.execute(
+            insert(experiments).values(
+                experiment_id=identity,
+                strategy_id=strategy_id,
+                knob_path=knob,
+                incumbent_value=current,
+                challenger_value=challenger,
+                incumbent_version=strategy.live_version,
+                challenger_config=with_level(live, knob, challenger),
+                outcome_rule=fixed["outcome_rule"],
+                digest=digest(fixed),
+                state="running",
+                why=reason,
+                started_by=who,
+                started_at=now,
+            )
+        )
+        _record(connection, "experiment.start", identity, {**fixed, "why": reason}, actor=who, now=now)
+        return get(connection, identity)
+
+    return in_transaction(database, work)
+
+
+def _refuse_second(connection: Connection, strategy_id: str, knob: str) -> None:
+    running = connection.execute(
+        select(_COLUMNS.experiment_id).where(
+            _COLUMNS.strategy_id == strategy_id, _COLUMNS.knob_path == knob, _COLUMNS.state == "running"
+        )
+    ).scalar_one_or_none()
+    if running is not None:
+        raise Conflict(f"experiment {running} on {knob} of {strategy_id} is running; stop it first")
+
+
+def get(connection: Connection, experiment_id: str) -> Experiment:
+    """Return one experiment.
+
+    Raises
+    ------
+    NotFound
+        If there is none of that id.
+    """
+    asked = experiment_id if experiment_id.isascii() and experiment_id.isprintable() else ""
+    rows = connection.execute(
+        select(experiments).where(_COLUMNS.experiment_id.startswith(asked, autoescape=True)).limit(2)
+    ).all()
+    if not asked or len(rows) != 1:
+        raise NotFound(f"{experiment_id[:64]!r} names no experiment; see: meta-pipeline experiments status")
+    return _experiment(rows[0])
+
+
+def list_experiments(connection: Connection, *, running: bool | None = None) -> list[Experiment]:
+    """Return experiments, the newest first; `running` keeps those that are (True) or are not (False)."""
+    statement = select(experiments).order_by(_COLUMNS.started_at.desc(), _COLUMNS.experiment_id)
+    if running is not None:
+        statement = statement.where((_COLUMNS.state == "running") == running)
+    return [_experiment(row) for row in connection.execute(statement)]
+
+
+def latest_look(connection: Connection, experiment_id: str) -> ExperimentLook | None:
+    """Return the last look at an experiment, or None."""
+    row = connection.execute(
+        select(experiment_looks)
+        .where(_LOOKS.experiment_id == experiment_id)
+        .order_by(_LOOKS.judged_until.desc())
+        .limit(1)
+    ).one_or_none()
+    return None if row is None else ExperimentLook(**row._asdict())
+
+
+def look_at_all(
+    database: Database, *, until: date, now: datetime, settings: Settings, simulated: bool = False
+) -> list[ExperimentLook]:
+    """Look at every running experiment. One whose days cannot be replayed stops none of the others."""
+    with database.connect() as connection:
+        running = [one.experiment_id for one in list_experiments(connection, running=True)]
+    found = []
+    for name in running:
+        try:
+            look = look_at(database, name, until=until, now=now, settings=settings, simulated=simulated)
+        except Unhealthy:
+            raise
+        except Exception as error:  # a user's replay may raise anything
+            look = ExperimentLook(experiment_id=name, error=f"{type(error).__name__}: {error}")
+        found += [] if look is None else [look]
+    return found
+
+
+def look_at(
+    database: Database, experiment_id: str, *, until: date, now: datetime, settings: Settings, simulated: bool = False
+) -> ExperimentLook | None:
+    """Look at one experiment by its days up to `until`; end it if it is decided, or its days are used up.
+
+    Its days begin after the day it was started, and end when another configuration of the strategy goes live.
+
+    Returns
+    -------
+    ExperimentLook or None
+        The latest look, an earlier one if there is no new day; None if there is no day at all yet.
+    """
+    with database.connect() as connection:
+        experiment = get(connection, experiment_id)
+        _check_content(experiment)
+        span = span_of(connection, experiment.strategy_id, experiment.incumbent_version)
+        latest = latest_look(connection, experiment.experiment_id)
+        markets = chosen_markets(connection, experiment.strategy_id, experiment.rule)
+        incumbent = config_of(connection, experiment.strategy_id, experiment.incumbent_version)
+    first = experiment.started_at.date() + ONE_DAY
+    last = until if span.last is None else min(until, span.last)
+    if experiment.state != "running" or (latest is not None and latest.judged_until and last <= latest.judged_until):
+        return latest
+    replaced = span.last is not None and until > span.last
+    if last < first:
+        if replaced:
+            _end_without_days(database, experiment, now)
+        return latest
+    source = source_of(database, experiment.strategy_id, settings)
+    if simulated and not source.held_back:
+        return latest
+    found = days_of(
+        source,
+        experiment.strategy_id,
+        before=incumbent,
+        after=experiment.challenger_config,
+        markets=markets,
+        first=first,
+        last=last,
+    )
+    judgement = judge_outcome(found, experiment.rule, seed=settings.seed)
+
+    def work(connection: Connection) -> ExperimentLook | None:
+        return _write(connection, experiment, judgement, last, now=now, simulated=source.held_back, replaced=replaced)
+
+    return in_transaction(database, work)
+
+
+def _write(
+    connection: Connection,
+    experiment: Experiment,
+    judgement: Judgement,
+    last: date,
+    *,
+    now: datetime,
+    simulated: bool,
+    replaced: bool,
+) -> ExperimentLook | None:
+    strategies.lock(connection, experiment.strategy_id)
+    verdict, reason = decide(judgement, experiment.rule)
+    added = connection.execute(
+        upsert(experiment_looks)
+        .values(
+            experiment_id=experiment.experiment_id,
+            judged_until=last,
+            simulated=simulated,
+            looked_at=now,
+            n_days=judgement.n_days,
+            verdict=str(verdict),
+            body={**judgement.to_json(), "verdict": str(verdict), "reason": reason},
+        )
+        .on_conflict_do_nothing()
+        .returning(_LOOKS.experiment_id)
+    ).one_or_none()
+    still = get(connection, experiment.experiment_id)
+    if added is not None and still.state == "running" and (replaced or is_over(verdict, judgement.n_days, still.rule)):
+        text = f"{reason}; another configuration went live" if replaced else reason
+        _end(connection, still, "decided", verdict, text, actor=MACHINE_ACTOR, now=now)
+    return latest_look(connection, experiment.experiment_id)
+
+
+def _end_without_days(database: Database, experiment: Experiment, now: datetime) -> None:
+    def work(connection: Connection) -> None:
+        strategies.lock(connection, experiment.strategy_id)
+        still = get(connection, experiment.experiment_id)
+        if still.state == "running":
+            why = "another configuration went live before a day was over"
+            _end(connection, still, "decided", ExperimentVerdict.INSUFFICIENT_DATA, why, actor=MACHINE_ACTOR, now=now)
+
+    in_transaction(database, work)
+
+
+def stop(database: Database, experiment_id: str, *, reason: str, actor: str, now: datetime) -> Experiment:
+    """Stop a running experiment by hand. What it had found stays, and decides nothing.
+
+    Raises
+    ------
+    Conflict
+        If it is not running.
+    """
+    who, why = _person(actor), clean_reason(reason, what="stopping the experiment")
+
+    def work(connection: Connection) -> Experiment:
+        found = get(connection, experiment_id)
+        strategies.lock(connection, found.strategy_id)
+        found = get(connection, experiment_id)
+        if found.state != "running":
+            raise Conflict(f"experiment {found.experiment_id} is {found.state} already; there is nothing to stop")
+        look = latest_look(connection, found.experiment_id)
+        verdict = ExperimentVerdict.INSUFFICIENT_DATA if look is None else ExperimentVerdict(look.verdict)
+        _end(connection, found, "stopped", verdict, f"stopped by {who}: {why}", actor=who, now=now)
+        return get(connection, found.experiment_id)
+
+    return in_transaction(database, work)
+
+
+def propose(database: Database, experiment_id: str, *, actor: str, now: datetime, settings: Settings) -> str:
+    """Make the challenger a proposal, with the experiment as its evidence. Somebody else has to approve it.
+
+    Returns
+    -------
+    str
+        The proposal's id.
+
+    Raises
+    ------
+    Conflict
+        If the challenger has not won.
+    StaleBase
+        If the incumbent is no longer live.
+    """
+    who = _person(actor)
+
+    def work(connection: Connection) -> str:
+        experiment = get(connection, experiment_id)
+        strategies.lock(connection, experiment.strategy_id)
+        experiment = get(connection, experiment_id)
+        _check_content(experiment)
+        look = latest_look(connection, experiment.experiment_id)
+        if experiment.state != "decided" or experiment.verdict != ExperimentVerdict.CHALLENGER or look is None:
+            raise Conflict(
+                f"experiment {experiment.experiment_id} is {experiment.state} ({experiment.verdict or 'no verdict'}): "
+                "only a challenger that won becomes a proposal; propose it by hand with your own reasons"
+            )
+        draft = _draft(connection, experiment, look, who, settings)
+        saved = proposals.save(
+            connection,
+            [draft],
+            now=now,
+            lifetime=timedelta(days=settings.proposal_days),
+            rejection_window=timedelta(days=settings.rejection_days),
+        )
+        if saved.refused:
+            raise saved.refused[0].error
+        if saved.suppressed_by_rejection:
+            raise Blocked(saved.suppressed_by_rejection[0].text())
+        identity = (saved.new + saved.existing)[0]
+        connection.execute(
+            update(experiments).where(_COLUMNS.experiment_id == experiment.experiment_id).values(proposal_id=identity)
+        )
+        if saved.new:
+            told: dict[str, JsonValue] = {"proposal_id": identity}
+            _record(connection, "experiment.propose", experiment.experiment_id, told, actor=who, now=now)
+        return identity
+
+    return in_transaction(database, work)
+
+
+def _draft(
+    connection: Connection, experiment: Experiment, look: ExperimentLook, who: str, settings: Settings
+) -> ProposalDraft:
+    strategy = strategies.load(connection, experiment.strategy_id)
+    if strategy.live_version != experiment.incumbent_version:
+        raise StaleBase(
+            f"version {strategy.live_version} of {experiment.strategy_id} is live, but experiment "
+            f"{experiment.experiment_id} was about version {experiment.incumbent_version}; start a new one"
+        )
+    declared = strategy.knobs.get(experiment.knob_path)
+    body = dict(look.body or {})
+    evidence: dict[str, JsonValue] = {
+        "kind": "experiment",
+        "experiment_id": experiment.experiment_id,
+        "digest": experiment.digest,
+        "judged_until": None if look.judged_until is None else look.judged_until.isoformat(),
+        "simulated": look.simulated,
+        "judgement": body,
+    }
+    rule = outcome_rule(connection, experiment.strategy_id, settings)
+    return ProposalDraft(
+        strategy_id=experiment.strategy_id,
+        proposal_type=BY_HAND,
+        target_component=experiment.knob_path,
+        current=experiment.incumbent_value,
+        proposed=experiment.challenger_value,
+        base_version=strategy.live_version,
+        rationale=f"Experiment {experiment.experiment_id} ({experiment.why}): {experiment.reason}.",
+        supporting_metrics=evidence,
+        evidence_digest=digest(evidence),
+        risk_change="unknown"
+        if declared is None
+        else declared.risk_change(experiment.incumbent_value, experiment.challenger_value),
+        author=who,
+        author_kind="human",
+        expected_sharpe_improvement=body.get("estimate") if rule.metric == "sharpe_ratio" else None,
+        outcome_rule=rule.to_json(),
+    )
+
+
+def _end(
+    connection: Connection,
+    experiment: Experiment,
+    state: str,
+    verdict: ExperimentVerdict,
+    reason: str,
+    *,
+    actor: str,
+    now: datetime,
+) -> None:
+    connection.execute(
+        update(experiments)
+        .where(_COLUMNS.experiment_id == experiment.experiment_id, _COLUMNS.state == "running")
+        .values(state=state, verdict=str(verdict), reason=reason, ended_by=actor, ended_at=now)
+    )
+    told: dict[str, JsonValue] = {"state": state, "verdict": str(verdict), "reason": reason}
+    _record(connection, "experiment.end", experiment.experiment_id, told, actor=actor, now=now)
+
+
+def _record(
+    connection: Connection, action: str, identity: str, payload: Mapping[str, JsonValue], *, actor: str, now: datetime
+) -> None:
+    event = audit.Event(action=action, subject_type="experiment", subject_id=identity, payload=payload)
+    audit.append(connection, event, actor=actor, at=now)
+
+
+def _person(actor: str) -> str:
+    who = clean_name(actor)
+    if is_machine(who):
+        raise NotPermitted(f"{who!r} is a name reserved for machines; experiments are a person's (META_PIPELINE_ACTOR)")
+    return who
+
+
+def _check_content(experiment: Experiment) -> None:
+    """Refuse an experiment whose terms were changed after its start."""
+    fixed: dict[str, JsonValue] = {
+        "strategy_id": experiment.strategy_id,
+        "knob": experiment.knob_path,
+        "incumbent": level_to_json(experiment.incumbent_value),
+        "challenger": level_to_json(experiment.challenger_value),
+        "incumbent_version": experiment.incumbent_version,
+        "outcome_rule": dict(experiment.outcome_rule),
+        "started_at": instant(experiment.started_at),
+    }
+    at_path = level_at(experiment.challenger_config, experiment.knob_path)
+    if digest(fixed) != experiment.digest or level_to_json(at_path) != level_to_json(experiment.challenger_value):
+        raise ContentTampered(
+            f"the terms of experiment {experiment.experiment_id} are not those it was started with; stop it, look for "
+            "who changed it, and start a new one"
+        )
+
+
+def _experiment(row: Row[Any]) -> Experiment:
+    return Experiment(**row._asdict())
