@@ -46,7 +46,8 @@ def list_(
 def show(change_id: ChangeId, as_json: AsJson = False) -> None:
     """Show one change: what it did, who approved and applied it, whether it is in force, and its audit entries."""
     from meta_pipeline.cli.audit import entry_json
-    from meta_pipeline.store import audit, changes, proposals, strategies
+    from meta_pipeline.outcomes.plan import exit_plan
+    from meta_pipeline.store import audit, change_outcomes, changes, proposals, strategies
 
     with common.open_database() as database, database.connect() as connection:
         found = changes.find(connection, change_id)
@@ -55,13 +56,20 @@ def show(change_id: ChangeId, as_json: AsJson = False) -> None:
         live = strategies.live_config(connection, record.strategy_id)
         now = changes.three_way(record, live.config)
         history = audit.entries(connection, subject_id=found, limit=100)
+        looks = change_outcomes.looks(connection, found)
+        plan = exit_plan(proposals.get(connection, record.proposal_id).draft)
     approved = {} if approval is None else {"approved_by": approval.approver, "approval_reason": approval.reason}
 
     def human(console: "Console") -> None:
+        from meta_pipeline.report.outcomes import outcome_facts
         from meta_pipeline.report.text import visible
 
-        for what, value in _facts(record, approved, live=now.text()):
-            console.print(f"{what:<12} {visible(value)}", markup=False)
+        otherwise = record.evaluation_missing_reason or changes.NOT_JUDGED
+        facts = _facts(record, approved, live=now.text())
+        facts += outcome_facts(looks[0] if looks else None, otherwise=otherwise)
+        facts += [("exit plan", sentence) for sentence in plan.sentences()]
+        for what, value in facts:
+            console.print(f"{what:<13} {visible(value)}", markup=False, soft_wrap=True)
         console.print(history_table(history).rich())
 
     payload: JsonValue = {
@@ -69,6 +77,12 @@ def show(change_id: ChangeId, as_json: AsJson = False) -> None:
         **approved,
         "three_way": now.text(),
         "live_version": live.version,
+        "outcome": looks[0].body if looks else None,
+        "looks": [
+            {"judged_until": one.judged_until.isoformat(), "simulated": one.simulated, "verdict": one.verdict}
+            for one in looks
+        ],
+        "exit_plan": plan.to_json(),
         "history": [entry_json(entry) for entry in reversed(history)],
     }
     common.emit(payload, as_json=as_json, human=human)
@@ -88,7 +102,13 @@ def revert(
         with database.connect() as connection:
             found = changes.find(connection, change_id)
         result = governance.revert(
-            database, found, actor=common.actor(), reason=reason, now=common.now(), dry_run=dry_run
+            database,
+            found,
+            actor=common.actor(),
+            reason=reason,
+            now=common.time_of(database),
+            settings=common.settings(),
+            dry_run=dry_run,
         )
     common.emit(result.to_json(), as_json=as_json, human=lambda console: _print_revert(console, result))
     if result.error is not None:
@@ -151,7 +171,7 @@ def _state(record: "ChangeRecord") -> str:
     from meta_pipeline.report.table import day
 
     if not record.is_reverted:
-        return "in force"
+        return "in force" if record.outcome_verdict is None else f"in force, judged {record.outcome_verdict}"
     return f"reverted by {record.reverted_by}, {day(record.reverted_at)}: {record.reversion_reason}"
 
 
@@ -176,7 +196,6 @@ def _facts(record: "ChangeRecord", approved: dict[str, str], *, live: str) -> li
         ("applied by", f"{record.applied_by}, {day(record.applied_at)}"),
         ("state", _state(record)),
         ("now", live),
-        ("outcome", record.evaluation_missing_reason or "judged; see --json"),
     ]
 
 

@@ -78,6 +78,11 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
+def time_of(database: "Database") -> datetime:
+    """Return the time by the database's clock, UTC: what governance compares, whatever this machine's clock says."""
+    return database.now()
+
+
 def console(*, stderr: bool = False) -> "Console":
     """Return a console that drops colours when piped or asked to (NO_COLOR)."""
     from rich.console import Console

@@ -58,15 +58,19 @@ def apply(
 
     if (proposal_id is None) != all_approved:
         raise InputError("say what to apply: either a proposal's ID or --all-approved")
-    who = common.actor()
+    who, settings = common.actor(), common.settings()
     with common.open_database() as database:
         if proposal_id is None:
-            results = governance.apply_approved(database, strategy, actor=who, now=common.now(), dry_run=dry_run)
+            results = governance.apply_approved(
+                database, strategy, actor=who, now=common.time_of(database), settings=settings, dry_run=dry_run
+            )
             _emit_batch(results, as_json=as_json)
             return
         with database.connect() as connection:
             found = proposals.find(connection, proposal_id)
-        result = governance.apply(database, found, actor=who, now=common.now(), dry_run=dry_run)
+        result = governance.apply(
+            database, found, actor=who, now=common.time_of(database), settings=settings, dry_run=dry_run
+        )
     common.emit(result.to_json(), as_json=as_json, human=lambda console: print_effect(console, result))
     if result.error is not None:
         raise typer.Exit(result.error.exit_code)
@@ -87,7 +91,7 @@ def _decide(proposal_id: str, verdict: "Verdict", *, digest: str | None, reason:
             approver=common.actor(),
             channel="cli",
             channel_ref="",
-            now=common.now(),
+            now=common.time_of(database),
             settings=settings,
         )
     if result.error is not None:
@@ -102,7 +106,8 @@ def _confirmed(database: "Database", proposal_id: str, verdict: str, *, as_json:
 
     with database.connect() as connection:
         record = proposals.get(connection, proposal_id)
-        seen = governance.preview(connection, proposal_id, now=common.now())
+        now, who = common.time_of(database), common.actor()
+        seen = governance.preview(connection, proposal_id, now=now, settings=common.settings(), viewer=who)
     if as_json:
         raise InputError(f"with --json nobody is asked; give --digest {record.body_digest}")
     hours = common.settings().approval_hours

@@ -62,6 +62,7 @@ def apply(context: dg.OpExecutionContext, database: dg.ResourceParam[DatabaseRes
         database.opened,
         actor=person_of(context, form["actor"]),
         now=database.now(),
+        settings=database.settings,
         dry_run=form["dry_run"],
         proposal_ids=form.get("proposal_ids"),
     )
@@ -83,6 +84,7 @@ def revert(context: dg.OpExecutionContext, database: dg.ResourceParam[DatabaseRe
             actor=actor,
             reason=form["reason"],
             now=database.now(),
+            settings=database.settings,
             dry_run=form["dry_run"],
         )
     except MetaPipelineError as refusal:

@@ -19,6 +19,7 @@ from meta_pipeline.report.approval import approval_sheet, evidence_of
 from meta_pipeline.report.table import Column, Kind, Table
 from meta_pipeline.report.tables import change_text, effect_text
 from meta_pipeline.report.text import markdown, visible
+from meta_pipeline.settings import Settings
 
 if TYPE_CHECKING:
     from meta_pipeline.report.table import Cell
@@ -198,21 +199,24 @@ def _claim(line: OpenLine, location: str) -> str:
     return f"{markdown('; '.join(said))}  \n**[approve or reject]({launchpad_link(location, [line.asked])})**"
 
 
-def sheets(connection: Connection, lines: Sequence[OpenLine], *, location: str, now: datetime, hours: float) -> str:
+def sheets(
+    connection: Connection, lines: Sequence[OpenLine], *, location: str, now: datetime, settings: Settings
+) -> str:
     """Write, in Markdown, what an approver reads before a verdict, each sheet followed by its link into the gate.
 
     Parameters
     ----------
     location
         Name of the code location in which the gate lives.
-    hours
-        How long an approval will hold.
+    settings
+        How long an approval will hold, and which rules there are.
     """
     from meta_pipeline.store.governance import preview
 
     parts = []
     for line in [line for line in lines if line.is_pending][:MAX_SHEETS]:
-        seen = preview(connection, line.record.proposal_id, now=now)
+        seen = preview(connection, line.record.proposal_id, now=now, settings=settings)
+        hours = settings.approval_hours
         sheet = approval_sheet(line.record, checks=seen.checks, touched=seen.touched, approval_hours=hours)
         parts.append(f"{sheet.markdown()}\n\n**[Decide]({launchpad_link(location, [line.asked])})**")
     return "\n\n---\n\n".join(parts)

@@ -5,110 +5,51 @@ whether it passed or not. Pure: what is done about a failure is up to the servic
 A further rule of the gate is one more function in `APPROVE` and `APPLY`.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Final, TypeAlias
+from datetime import datetime, timedelta
+from typing import Final
 
-from meta_pipeline.canonical import ABSENT, JsonValue, Level, level_key
+from meta_pipeline.canonical import ABSENT, level_key
 from meta_pipeline.errors import (
     Blocked,
     Conflict,
     ContentTampered,
     DigestMismatch,
     FourEyes,
+    Frozen,
     InputError,
     Lapsed,
     MetaPipelineError,
     NotAnApprover,
     NotPermitted,
+    NotSigned,
+    OverBudget,
     StaleBase,
 )
 from meta_pipeline.proposals.configs import level_at
 from meta_pipeline.proposals.diff import show
 from meta_pipeline.proposals.digests import tampering
-from meta_pipeline.proposals.draft import Approval, ProposalRecord
 from meta_pipeline.proposals.identity import is_machine, name_key
-from meta_pipeline.proposals.knobs import Knob
+from meta_pipeline.proposals.signatures import Message, is_good, read_signature
+from meta_pipeline.proposals.situation import Budget, Check, Checker, Rival, Situation
 from meta_pipeline.proposals.states import Status, require_transition
 
-
-@dataclass(frozen=True, kw_only=True)
-class Check:
-    """One check of one proposal, with its result in a sentence.
-
-    Parameters
-    ----------
-    error
-        What a failure is raised as; None if it passed.
-    becomes
-        The status that the proposal takes when this check fails; None: it stays as it is.
-    """
-
-    name: str
-    passed: bool
-    text: str
-    error: type[MetaPipelineError] | None = None
-    becomes: Status | None = None
-
-    def to_json(self) -> dict[str, JsonValue]:
-        """Return the check as a JSON object."""
-        return {
-            "name": self.name,
-            "passed": self.passed,
-            "text": self.text,
-            "code": None if self.error is None else self.error.code,
-        }
-
-
-@dataclass(frozen=True, kw_only=True)
-class Rival:
-    """Another open proposal whose change touches the same target."""
-
-    proposal_id: str
-    path: str
-    status: Status
-    proposed: Level
-
-
-@dataclass(frozen=True, kw_only=True)
-class Situation:
-    """All that the checks look at, read in one transaction.
-
-    Parameters
-    ----------
-    live_version, live
-        The strategy's live configuration; None if it has none.
-    moved_by
-        What moved the configuration since the proposal's base, in words; empty if nothing did.
-    approver
-        Who decides (approve) or has decided (apply); None if nobody has.
-    approver_active
-        Whether that person is an active approver now.
-    approval
-        The approval on record, for apply.
-    rivals
-        Other open proposals on the same target, nested paths included.
-    """
-
-    record: ProposalRecord
-    now: datetime
-    live_version: int | None
-    live: Mapping[str, JsonValue] | None
-    knobs: Mapping[str, Knob]
-    moved_by: str = ""
-    approver: str | None = None
-    approver_active: bool = False
-    approval: Approval | None = None
-    rivals: tuple[Rival, ...] = ()
-
-    @property
-    def knob(self) -> Knob | None:
-        """The declaration of the target, if there still is one."""
-        return self.knobs.get(self.record.draft.target_component)
-
-
-Checker: TypeAlias = Callable[[Situation], Check]
+__all__ = [
+    "APPLY",
+    "APPROVE",
+    "DECIDING",
+    "EXEMPT",
+    "REJECT",
+    "REVIEW",
+    "SAVE",
+    "Budget",
+    "Check",
+    "Checker",
+    "Rival",
+    "Situation",
+    "error_of",
+    "first_failure",
+    "run_checks",
+]
 
 
 def status_allows_apply(s: Situation) -> Check:
@@ -292,17 +233,99 @@ def no_approved_rival(s: Situation) -> Check:
     return _passed("conflicts", "no other open proposal on the same target")
 
 
+def signed(s: Situation) -> Check:
+    """Whether the decision is signed by a key of the approver, if that is required or it claims to be."""
+    if s.signature is None:
+        if not s.require_signed or s.decision != "approve":
+            return _passed("signature", "none, and none is required")
+        text = (
+            f"the approval of proposal {s.record.proposal_id} is not signed, and approvals have to be; "
+            "sign it with: meta-pipeline approve ID --sign KEYFILE"
+        )
+        return Check(name="signature", passed=False, error=NotSigned, text=text)
+    try:
+        objection = _objection_to_signature(s, s.signature)
+    except InputError as error:
+        objection = str(error)
+    if objection is None:
+        return _passed("signature", f"signed with the key {s.signature.split('.')[1][:12]}... of {s.approver}")
+    text = f"the signature on the decision about proposal {s.record.proposal_id} is not good: {objection}"
+    return Check(name="signature", passed=False, error=NotSigned, text=text)
+
+
+def _objection_to_signature(s: Situation, line: str) -> str | None:
+    signature = read_signature(line)
+    key = s.keys.get(signature.key_id)
+    if key is None:
+        return (
+            f"{s.approver!r} has no key {signature.key_id[:12]}... that is registered and not revoked; "
+            "see: meta-pipeline approvers keys"
+        )
+    digest = s.record.body_digest if s.approval is None else s.approval.body_digest
+    message = Message(
+        proposal_id=s.record.proposal_id,
+        body_digest=digest,
+        decision=s.decision,
+        approver=s.approver or "",
+        expires_at=signature.expires_at,
+    )
+    if not is_good(signature, message, public_key=key):
+        return "it was made for another proposal, content, decision, approver or expiry, or was altered; sign again"
+    if s.now >= signature.expires_at:
+        return f"it was good until {_time(signature.expires_at)}; sign again"
+    if s.approval is not None and s.approval.expires_at > signature.expires_at:
+        return f"it ends on {_time(signature.expires_at)}, before the approval on record; the record was altered"
+    return None
+
+
+def within_budget(s: Situation) -> Check:
+    """Whether the strategy has not had as many changes as it may in so short a time."""
+    if s.budget is None:
+        text = f"the budget of changes of {s.record.draft.strategy_id} could not be read"
+        return Check(name="budget", passed=False, error=OverBudget, text=text)
+    spent, limit, hours = s.budget.spent, s.budget.limit, s.budget.window / timedelta(hours=1)
+    if spent < limit:
+        return _passed("budget", f"{spent} of at most {limit} changes within {hours:g} hours are used")
+    text = (
+        f"{s.record.draft.strategy_id} has had {spent} changes within {hours:g} hours, and may have {limit}; "
+        "wait, or raise its limit with: meta-pipeline strategies limit"
+    )
+    return Check(name="budget", passed=False, error=OverBudget, text=text)
+
+
+def not_frozen(s: Situation) -> Check:
+    """Whether no freeze is in force, or the change reduces risk, which no freeze stops."""
+    if not s.freezes:
+        return _passed("freeze", "no freeze is in force")
+    what = "; ".join(s.freezes)
+    draft = s.record.draft
+    if s.knob is not None and s.knob.risk_change(draft.current, draft.proposed) == "reduces":
+        return _passed("freeze", f"{EXEMPT}: {what}")
+    text = f"applies are frozen: {what}. What reduces risk, and reverts, are exempt; see: meta-pipeline freeze list"
+    return Check(name="freeze", passed=False, error=Frozen, text=text)
+
+
+EXEMPT: Final = "exempt, as it reduces risk, from what is in force"
+"""How the check of freezes begins where a freeze was in force and did not stop the change."""
+
 SAVE: Final[tuple[Checker, ...]] = (base, knob_allows, target, risk_as_stated)
 """What a proposal has to pass to be stored at all."""
 
-REVIEW: Final[tuple[Checker, ...]] = (content, undecided_in_time, *SAVE, no_approved_rival)
+_OPEN: Final[tuple[Checker, ...]] = (undecided_in_time, *SAVE, no_approved_rival)
+_NOW: Final[tuple[Checker, ...]] = (within_budget, not_frozen)
+"""What stops an apply for a while, and no approval."""
+
+REVIEW: Final[tuple[Checker, ...]] = (content, *_OPEN, *_NOW)
 """What an approver wants to see passed before deciding."""
 
-APPROVE: Final[tuple[Checker, ...]] = (content, a_person, second_person, on_the_list, *REVIEW[1:])
-REJECT: Final[tuple[Checker, ...]] = (a_person, on_the_list)
+APPROVE: Final[tuple[Checker, ...]] = (content, a_person, second_person, on_the_list, signed, *_OPEN)
+DECIDING: Final[tuple[Checker, ...]] = (content, a_person, second_person, on_the_list, *_OPEN, *_NOW)
+"""What the one who is about to decide sees: all that approving and applying will ask, but for the signature."""
+
+REJECT: Final[tuple[Checker, ...]] = (a_person, on_the_list, signed)
 APPLY: Final[tuple[Checker, ...]] = (
-    *(status_allows_apply, content, approved_content, approval_in_time, a_person, second_person, on_the_list),
-    *(*SAVE, no_approved_rival),
+    *(status_allows_apply, content, approved_content, approval_in_time, a_person, second_person, on_the_list, signed),
+    *(*SAVE, no_approved_rival, *_NOW),
 )
 
 

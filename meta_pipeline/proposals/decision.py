@@ -24,12 +24,15 @@ class Decision:
         The body digest of what was looked at (64 hexadecimal digits). Another digest is no approval.
     reason
         Required for a rejection.
+    signature
+        The line that `meta-pipeline approve --sign` makes (proposals.signatures); None: unsigned.
     """
 
     proposal_id: str
     digest: str
     verdict: Verdict
     reason: str = ""
+    signature: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +49,8 @@ class DecisionResult:
         One sentence; for a refusal, that of the error.
     notes
         What the approver should know although it did not stop the decision: competing proposals, for instance.
+    checks
+        Every check with its result, as far as they were made.
     """
 
     proposal_id: str
@@ -56,6 +61,7 @@ class DecisionResult:
     approval_id: int | None = None
     approval_expires_at: datetime | None = None
     notes: tuple[str, ...] = ()
+    checks: tuple[Check, ...] = ()
     error: MetaPipelineError | None = None
 
     def to_json(self) -> dict[str, JsonValue]:
@@ -68,6 +74,7 @@ class DecisionResult:
             "status": self.status,
             "approval_expires_at": None if self.approval_expires_at is None else self.approval_expires_at.isoformat(),
             "notes": list(self.notes),
+            "checks": [check.to_json() for check in self.checks],
             "code": None if self.error is None else self.error.code,
         }
 
@@ -88,6 +95,8 @@ class ApplyResult:
         Every check with its result.
     superseded, made_stale
         Other open proposals that this change ends: on the same target, or made against the version it replaces.
+    notes
+        What else there is to know: a freeze that did not stop it, an anchor that could not be written.
     error
         Why it was refused.
     """
@@ -106,6 +115,7 @@ class ApplyResult:
     checks: tuple[Check, ...] = ()
     superseded: tuple[str, ...] = ()
     made_stale: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     dry_run: bool = False
     error: MetaPipelineError | None = None
 
@@ -125,6 +135,7 @@ class ApplyResult:
             "checks": [check.to_json() for check in self.checks],
             "superseded": list(self.superseded),
             "made_stale": list(self.made_stale),
+            "notes": list(self.notes),
             "dry_run": self.dry_run,
             "code": None if self.error is None else self.error.code,
         }
@@ -155,6 +166,7 @@ class RevertResult:
     after: Mapping[str, JsonValue] = field(default_factory=dict)
     three_way: ThreeWay | None = None
     made_stale: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     dry_run: bool = False
     error: MetaPipelineError | None = None
 
@@ -173,6 +185,7 @@ class RevertResult:
             "effective_config": dict(self.after),
             "three_way": None if self.three_way is None else self.three_way.text(),
             "made_stale": list(self.made_stale),
+            "notes": list(self.notes),
             "dry_run": self.dry_run,
             "code": None if self.error is None else self.error.code,
         }

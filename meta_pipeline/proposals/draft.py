@@ -168,7 +168,7 @@ class ProposalRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class Approval:
-    """An approval on record: who approved which content, and until when it holds."""
+    """An approval on record: who approved which content, until when it holds, and the line it was signed with."""
 
     approval_id: int
     proposal_id: str
@@ -180,6 +180,7 @@ class Approval:
     channel_ref: str
     decided_at: datetime
     expires_at: datetime
+    signature: str | None = None
 
 
 def _check_json(what: str, level: Level) -> None:

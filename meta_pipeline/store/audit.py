@@ -3,19 +3,19 @@
 Entry n holds the hash of entry n - 1, so that no entry can be changed, inserted or taken out of the middle
 without a break that `verify` finds. What a chain alone does not prove: that its tail was not cut off, and
 that nobody with the database owner's rights wrote it anew from some entry on. That takes a copy of the head
-outside the database.
+outside the database: `anchors`.
 
 Appending takes one lock for the whole log and keeps it until the transaction ends: it is the last lock that
 a transaction takes, after those of strategies and proposals.
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, func, insert, select
+from sqlalchemy import Connection, RowMapping, func, insert, select
 
 from meta_pipeline.canonical import JsonValue, canonical_json
 from meta_pipeline.errors import AuditBroken
@@ -66,6 +66,9 @@ class Verified:
     head_hash: str
 
 
+_NOTHING: Final = Verified(entries=0, head_hash=GENESIS)
+
+
 def append(connection: Connection, event: Event, *, actor: str, at: datetime) -> None:
     """Append one entry; see `append_all`."""
     append_all(connection, [event], actor=actor, at=at)
@@ -88,10 +91,8 @@ def append_all(connection: Connection, events: Sequence[Event], *, actor: str, a
     if not events:
         return
     connection.execute(select(func.pg_advisory_xact_lock(_CHAIN_LOCK)))
-    head = connection.execute(
-        select(audit_log.c.seq, audit_log.c.hash).order_by(audit_log.c.seq.desc()).limit(1)
-    ).one_or_none()
-    seq, prev_hash = (0, GENESIS) if head is None else (head.seq, head.hash)
+    last = head(connection)
+    seq, prev_hash = last.entries, last.head_hash
     who, kind = clean_name(actor), kind_of(actor)
     rows: list[dict[str, Any]] = []
     for event in events:
@@ -112,34 +113,69 @@ def append_all(connection: Connection, events: Sequence[Event], *, actor: str, a
     connection.execute(insert(audit_log), rows)
 
 
-def verify(connection: Connection) -> Verified:
-    """Walk the whole chain, in constant memory.
+def head(connection: Connection) -> Verified:
+    """Return the number of the newest entry and its hash, without walking the chain."""
+    newest = select(audit_log.c.seq, audit_log.c.hash).order_by(audit_log.c.seq.desc()).limit(1)
+    row = connection.execute(newest).one_or_none()
+    return _NOTHING if row is None else Verified(entries=row.seq, head_hash=row.hash)
+
+
+def verify(connection: Connection, *, after: Verified = _NOTHING) -> Verified:
+    """Walk the chain, in constant memory.
+
+    Parameters
+    ----------
+    after
+        Begin after this entry, whose hash was verified before; by default, at the first.
+
+    Returns
+    -------
+    Verified
+        The number of the last entry, and its hash.
 
     Raises
     ------
     AuditBroken
         At the first entry that is missing, was changed, or does not follow the one before it.
     """
-    expected, prev_hash = 1, GENESIS
-    statement = select(audit_log).order_by(audit_log.c.seq)
-    for row in connection.execute(statement, execution_options={"yield_per": _STREAM_ROWS}):
-        if row.seq != expected:
+    return walk(stream(connection, after=after.entries), after=after)
+
+
+def stream(connection: Connection, *, after: int = 0) -> Iterator[RowMapping]:
+    """Read the log from an entry on, through a cursor of the server: never more than some thousand rows at once."""
+    statement = select(audit_log).where(audit_log.c.seq > after).order_by(audit_log.c.seq)
+    result = connection.execute(statement, execution_options={"yield_per": _STREAM_ROWS})
+    return iter(result.mappings())
+
+
+def walk(rows: Iterable[RowMapping | Mapping[str, Any]], *, after: Verified = _NOTHING) -> Verified:
+    """Walk entries in their order, wherever they come from.
+
+    Raises
+    ------
+    AuditBroken
+        At the first entry that is missing, was changed, or does not follow the one before it.
+    """
+    seq, prev_hash = after.entries, after.head_hash
+    for row in rows:
+        if row["seq"] != seq + 1:
             raise AuditBroken(
-                f"the audit log breaks at entry {expected}: it is missing, the next one is {row.seq}; "
+                f"the audit log breaks at entry {seq + 1}: it is missing, the next one is {row['seq']}; "
                 "compare with a backup, and do not trust what was recorded since"
             )
-        if row.prev_hash != prev_hash:
+        about = f"the audit log breaks at entry {row['seq']} ({row['action']} of {row['subject_id']})"
+        if row["prev_hash"] != prev_hash:
             raise AuditBroken(
-                f"the audit log breaks at entry {row.seq} ({row.action} of {row.subject_id}): it does not follow entry "
-                f"{row.seq - 1}; compare with a backup, and do not trust what was recorded since"
+                f"{about}: it does not follow entry {seq}; compare with a backup, and do not trust what was recorded "
+                "since"
             )
-        if _hash(row._asdict()) != row.hash:
+        if _hash(row) != row["hash"]:
             raise AuditBroken(
-                f"the audit log breaks at entry {row.seq} ({row.action} of {row.subject_id}): its content was changed "
-                "after it was written; compare with a backup, and do not trust what was recorded since"
+                f"{about}: its content was changed after it was written; compare with a backup, and do not trust what "
+                "was recorded since"
             )
-        expected, prev_hash = expected + 1, row.hash
-    return Verified(entries=expected - 1, head_hash=prev_hash)
+        seq, prev_hash = row["seq"], row["hash"]
+    return Verified(entries=seq, head_hash=prev_hash)
 
 
 def entries(
@@ -169,7 +205,7 @@ def entries(
     return [AuditEntry(**row._asdict()) for row in connection.execute(statement)]
 
 
-def _hash(row: Mapping[str, Any]) -> str:
+def _hash(row: RowMapping | Mapping[str, Any]) -> str:
     hashed = {
         "seq": row["seq"],
         "prev_hash": row["prev_hash"],

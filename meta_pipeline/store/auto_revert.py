@@ -13,6 +13,7 @@ from meta_pipeline.settings import Settings
 from meta_pipeline.store import change_outcomes, changes, strategies
 from meta_pipeline.store.database import Database
 from meta_pipeline.store.reverting import revert_one
+from meta_pipeline.store.rules import Rules, rules_of
 from meta_pipeline.store.transactions import in_transaction
 
 
@@ -40,6 +41,7 @@ def act_on(database: Database, change_id: str, *, now: datetime, settings: Setti
     The machine acts alone only if the settings allow it, the last look says REVERT, and undoing the change lowers risk
     by the knob's present declaration. Anything else, an unknown direction of risk included, is for a person.
     """
+    rules = rules_of(settings)
 
     def work(connection: Connection) -> Recommendation | None:
         strategies.lock(connection, changes.get(connection, change_id).strategy_id)
@@ -50,7 +52,7 @@ def act_on(database: Database, change_id: str, *, now: datetime, settings: Setti
         objection = _objection(connection, change, settings)
         if objection is not None:
             return _recommended(change, f"{look.reason}; {objection}")
-        done = _revert(connection, change_id, look.reason, now)
+        done = _revert(connection, change_id, look.reason, now, rules)
         if done.outcome != "reverted":
             return _recommended(change, f"{look.reason}; reverting it by itself was refused: {done.message}")
         return Recommendation(
@@ -70,9 +72,10 @@ def _objection(connection: Connection, change: changes.ChangeRecord, settings: S
     return None
 
 
-def _revert(connection: Connection, change_id: str, reason: str, now: datetime) -> RevertResult:
+def _revert(connection: Connection, change_id: str, reason: str, now: datetime, rules: Rules) -> RevertResult:
+    why = f"verdict REVERT: {reason}"
     try:
-        return revert_one(connection, change_id, actor=MACHINE_ACTOR, reason=f"verdict REVERT: {reason}", now=now)
+        return revert_one(connection, change_id, actor=MACHINE_ACTOR, reason=why, now=now, rules=rules)
     except MetaPipelineError as error:
         return RevertResult(change_id=change_id, outcome="refused", message=str(error), error=error)
 

@@ -4,13 +4,14 @@ Belongs here: the rows that one apply or one revert writes, all of them. Does no
 may (proposals.checks), and where the transaction begins and ends (governance).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Final
 
 from sqlalchemy import Connection, insert, select, update
 
+from meta_pipeline import failpoints
 from meta_pipeline.canonical import JsonValue, Level, canonical_json, level_key
 from meta_pipeline.errors import Conflict, ContentTampered, NotFound
 from meta_pipeline.proposals.candidate import level_to_json
@@ -150,12 +151,29 @@ def list_changes(
 
 
 def write_apply(
-    connection: Connection, record: ProposalRecord, live: Mapping[str, JsonValue], *, actor: str, now: datetime
+    connection: Connection,
+    record: ProposalRecord,
+    live: Mapping[str, JsonValue],
+    *,
+    base_version: int,
+    actor: str,
+    now: datetime,
+    together: Sequence[str] = (),
+    facts: Mapping[str, JsonValue] | None = None,
 ) -> Written:
     """Write all that applying a proposal means. Its checks have passed, and its strategy is locked.
 
     The new configuration version, the change record, the proposal's status, the ends of the other
     open proposals of the strategy, and the audit entries.
+
+    Parameters
+    ----------
+    live, base_version
+        The configuration that the change is made in, and its version.
+    together
+        The proposals that are applied in this transaction: none of them ends because another one is applied.
+    facts
+        What else goes into the audit entry.
     """
     draft, identity = record.draft, change_id(record.proposal_id)
     competing = {rival.proposal_id for rival in rivals(connection, record)}
@@ -163,12 +181,13 @@ def write_apply(
         connection,
         draft.strategy_id,
         with_level(live, draft.target_component, draft.proposed),
-        base_version=draft.base_version,
+        base_version=base_version,
         action="apply",
         change_id=identity,
         actor=actor,
         now=now,
     )
+    failpoints.reach("apply.versioned")
     connection.execute(
         insert(config_change_log).values(
             change_id=identity,
@@ -179,7 +198,7 @@ def write_apply(
             target_component=draft.target_component,
             previous_value=draft.current,
             new_value=draft.proposed,
-            base_version=draft.base_version,
+            base_version=base_version,
             new_version=new_version,
             risk_change=draft.risk_change,
             evaluation_missing_reason=NOT_JUDGED,
@@ -187,7 +206,9 @@ def write_apply(
             applied_at=now,
         )
     )
+    failpoints.reach("apply.logged")
     proposal_rows.move(connection, record, Status.APPLIED, applied_at=now)
+    failpoints.reach("apply.moved")
     applied = audit.Event(
         action="change.apply",
         subject_type="change",
@@ -199,16 +220,24 @@ def write_apply(
             "target_component": draft.target_component,
             "from": level_to_json(draft.current),
             "to": level_to_json(draft.proposed),
-            "base_version": draft.base_version,
+            "base_version": base_version,
             "new_version": new_version,
             "risk_change": draft.risk_change,
             "approved_by": record.approved_by,
+            **({"together": list(together)} if len(together) > 1 else {}),
+            **(facts or {}),
         },
     )
     superseded, made_stale, ends = _end_the_others(
-        connection, draft.strategy_id, competing, why=f"by change {identity} ({draft.target_component})"
+        connection,
+        draft.strategy_id,
+        competing,
+        why=f"by change {identity} ({draft.target_component})",
+        spare=together,
     )
+    failpoints.reach("apply.ended")
     audit.append_all(connection, [applied, *ends], actor=actor, at=now)
+    failpoints.reach("apply.audited")
     return Written(change_id=identity, new_version=new_version, superseded=superseded, made_stale=made_stale)
 
 
@@ -266,6 +295,7 @@ def write_revert(
     actor: str,
     reason: str,
     now: datetime,
+    facts: Mapping[str, JsonValue] | None = None,
 ) -> Written:
     """Write all that a revert means: new version, change record, proposal, other proposals, audit."""
     record = proposal_rows.get(connection, change.proposal_id)
@@ -280,6 +310,7 @@ def write_revert(
         actor=actor,
         now=now,
     )
+    failpoints.reach("revert.versioned")
     undone = connection.execute(
         update(config_change_log)
         .where(_COLUMNS.change_id == change.change_id, _COLUMNS.is_reverted.is_(False))
@@ -287,9 +318,11 @@ def write_revert(
     )
     if undone.rowcount != 1:
         raise Conflict(f"change {change.change_id} was reverted meanwhile")
+    failpoints.reach("revert.logged")
     proposal_rows.move(
         connection, record, Status.REVERTED, reverted_at=now, status_reason=f"reverted by {who}: {reason}"
     )
+    failpoints.reach("revert.moved")
     reverted = audit.Event(
         action="change.revert",
         subject_type="change",
@@ -304,23 +337,28 @@ def write_revert(
             "new_version": new_version,
             "risk_change": risk_change,
             "reason": reason,
+            **(facts or {}),
         },
     )
     _, made_stale, ends = _end_the_others(
         connection, change.strategy_id, set(), why=f"by the revert of {change.change_id} ({change.target_component})"
     )
+    failpoints.reach("revert.ended")
     audit.append_all(connection, [reverted, *ends], actor=actor, at=now)
+    failpoints.reach("revert.audited")
     return Written(change_id=change.change_id, new_version=new_version, made_stale=made_stale)
 
 
 def _end_the_others(
-    connection: Connection, strategy_id: str, competing: set[str], *, why: str
+    connection: Connection, strategy_id: str, competing: set[str], *, why: str, spare: Sequence[str] = ()
 ) -> tuple[tuple[str, ...], tuple[str, ...], list[audit.Event]]:
     """End the open proposals of a strategy whose configuration has moved: their base is gone."""
     superseded: list[str] = []
     made_stale: list[str] = []
     events = []
     for record in proposal_rows.list_proposals(connection, strategy_id=strategy_id, status=OPEN):
+        if record.proposal_id in spare:
+            continue
         if record.proposal_id in competing:
             superseded.append(record.proposal_id)
             events.append(proposal_rows.end(connection, record, Status.SUPERSEDED, reason=f"superseded {why}"))

@@ -8,12 +8,14 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from types import TracebackType
 from typing import Any, Final, Self
 
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.exc import DBAPIError
 
+from meta_pipeline import failpoints
 from meta_pipeline.canonical import canonical_json
 from meta_pipeline.errors import DatabaseUnavailable
 from meta_pipeline.settings import Settings
@@ -85,6 +87,12 @@ class Database:
         with self._checked_out().execution_options(postgresql_readonly=True) as connection:
             yield connection
 
+    def now(self) -> datetime:
+        """Return the time by the database's clock, UTC: one clock for all machines that share it."""
+        with self.connect() as connection:
+            moment: datetime = connection.execute(text("SELECT clock_timestamp()")).scalar_one()
+        return moment
+
     def close(self) -> None:
         """Close the connections, and end this use of the embedded server."""
         self.engine.dispose()
@@ -130,6 +138,7 @@ def open_database(settings: Settings) -> Database:
     SchemaMismatch
         If the schema is another than this installation's, with the command that mends it.
     """
+    failpoints.arm_by(settings)
     database = open_unchecked(settings)
     try:
         with database.connect() as connection:

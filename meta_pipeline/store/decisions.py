@@ -1,19 +1,23 @@
 """One decision of one person about one proposal, inside the caller's transaction."""
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final, get_args
 
 from sqlalchemy import Connection, insert, select
 
+from meta_pipeline import failpoints
 from meta_pipeline.errors import DigestMismatch, InputError
 from meta_pipeline.proposals.checks import APPROVE, REJECT, Check, error_of, first_failure, run_checks
 from meta_pipeline.proposals.decision import Channel, Decision, DecisionResult, Verdict
 from meta_pipeline.proposals.diff import show
 from meta_pipeline.proposals.draft import ProposalRecord
 from meta_pipeline.proposals.identity import MAX_REASON, check_text, clean_name, clean_reason, name_key
+from meta_pipeline.proposals.roles import Power
+from meta_pipeline.proposals.signatures import read_signature
 from meta_pipeline.proposals.states import Status, require_transition
-from meta_pipeline.store import audit, proposal_rows
+from meta_pipeline.store import audit, people, proposal_rows
+from meta_pipeline.store.rules import Rules
 from meta_pipeline.store.schema import approvals
 from meta_pipeline.store.situation import situation
 
@@ -22,7 +26,7 @@ _RESULTS: Final[dict[Verdict, Status]] = {"approve": Status.APPROVED, "reject": 
 
 @dataclass(frozen=True, kw_only=True)
 class Act:
-    """Who decides, by which way in, when, and for how long an approval holds.
+    """Who decides, by which way in, when, and by which rules.
 
     Raises
     ------
@@ -34,7 +38,7 @@ class Act:
     channel: Channel
     channel_ref: str
     now: datetime
-    approval_lifetime: timedelta
+    rules: Rules
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "approver", clean_name(self.approver))
@@ -61,6 +65,8 @@ def check_decision(decision: Decision) -> None:
     if decision.verdict == "reject":
         clean_reason(decision.reason, what=f"the rejection of {decision.proposal_id[:64]!a}")
     check_text(decision.reason, what="the reason", longest=MAX_REASON)
+    if decision.signature is not None:
+        read_signature(decision.signature)
 
 
 def decide_one(connection: Connection, decision: Decision, act: Act) -> DecisionResult:
@@ -79,6 +85,8 @@ def decide_one(connection: Connection, decision: Decision, act: Act) -> Decision
     """
     check_decision(decision)
     record = proposal_rows.lock(connection, decision.proposal_id)
+    failpoints.reach("approve.locked")
+    people.require(connection, act.approver, Power.DECIDE)
     repeated = _repeated(connection, record, decision, act)
     if repeated is not None:
         return repeated
@@ -90,11 +98,22 @@ def decide_one(connection: Connection, decision: Decision, act: Act) -> Decision
             f"is {record.body_digest[:12]}...; look at it again and decide on what it says now"
         )
     checkers = APPROVE if decision.verdict == "approve" else REJECT
-    checks = run_checks(checkers, situation(connection, record, now=act.now, approver=act.approver, lock=True))
+    seen = situation(
+        connection,
+        record,
+        now=act.now,
+        rules=act.rules,
+        approver=act.approver,
+        decision=decision.verdict,
+        signature=decision.signature,
+        lock=True,
+    )
+    checks = run_checks(checkers, seen)
+    failpoints.reach("approve.checked")
     failed = first_failure(checks)
     if failed is not None:
         return _refused(connection, record, decision, failed, act)
-    return _write(connection, record, decision, act, notes=_notes(connection, record, act))
+    return _write(connection, record, decision, act, checks=checks, notes=_notes(connection, record, act))
 
 
 def _repeated(connection: Connection, record: ProposalRecord, decision: Decision, act: Act) -> DecisionResult | None:
@@ -147,10 +166,16 @@ def _refused(
 
 
 def _write(
-    connection: Connection, record: ProposalRecord, decision: Decision, act: Act, *, notes: tuple[str, ...]
+    connection: Connection,
+    record: ProposalRecord,
+    decision: Decision,
+    act: Act,
+    *,
+    checks: tuple[Check, ...],
+    notes: tuple[str, ...],
 ) -> DecisionResult:
     approving = decision.verdict == "approve"
-    expires_at = act.now + act.approval_lifetime if approving else None
+    expires_at = _ends(decision, act) if approving else None
     reason = decision.reason.strip()
     approval_id: int = connection.execute(
         insert(approvals)
@@ -165,9 +190,11 @@ def _write(
             channel_ref=act.channel_ref,
             decided_at=act.now,
             expires_at=expires_at,
+            signature=None if decision.signature is None else decision.signature.strip(),
         )
         .returning(approvals.c.approval_id)
     ).scalar_one()
+    failpoints.reach("approve.recorded")
     target = _RESULTS[decision.verdict]
     if approving:
         columns = {
@@ -179,6 +206,7 @@ def _write(
     else:
         columns = {"status_reason": f"rejected by {act.approver}: {reason}"}
     proposal_rows.move(connection, record, target, **columns)
+    failpoints.reach("approve.moved")
     event = audit.Event(
         action=f"proposal.{decision.verdict}",
         subject_type="proposal",
@@ -189,9 +217,11 @@ def _write(
             "channel": act.channel,
             "channel_ref": act.channel_ref,
             "approval_id": approval_id,
+            **({} if decision.signature is None else {"signature": decision.signature.strip()}),
         },
     )
     audit.append(connection, event, actor=act.approver, at=act.now)
+    failpoints.reach("approve.audited")
     until = f", may be applied until {expires_at:%Y-%m-%d %H:%M} UTC" if expires_at is not None else ""
     return DecisionResult(
         proposal_id=record.proposal_id,
@@ -202,7 +232,16 @@ def _write(
         approval_id=approval_id,
         approval_expires_at=expires_at,
         notes=notes if approving else (),
+        checks=checks,
     )
+
+
+def _ends(decision: Decision, act: Act) -> datetime:
+    """Return until when an approval holds: as long as the settings say, and no longer than it was signed for."""
+    by_settings = act.now + act.rules.approval_lifetime
+    if decision.signature is None:
+        return by_settings
+    return min(by_settings, read_signature(decision.signature).expires_at)
 
 
 def _notes(connection: Connection, record: ProposalRecord, act: Act) -> tuple[str, ...]:

@@ -5,14 +5,21 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
+from meta_pipeline import failpoints
+from meta_pipeline.canonical import JsonValue
 from meta_pipeline.errors import MetaPipelineError
 from meta_pipeline.proposals.decision import RevertResult
 from meta_pipeline.proposals.diff import sentence, touched_keys
-from meta_pipeline.store import changes, strategies
+from meta_pipeline.proposals.freezes import in_force
+from meta_pipeline.proposals.roles import Power
+from meta_pipeline.store import changes, freezing, people, strategies
+from meta_pipeline.store.rules import Rules
 
 
-def revert_one(connection: Connection, change_id: str, *, actor: str, reason: str, now: datetime) -> RevertResult:
-    """Revert one change, or say why not.
+def revert_one(
+    connection: Connection, change_id: str, *, actor: str, reason: str, now: datetime, rules: Rules
+) -> RevertResult:
+    """Revert one change, or say why not. No freeze stops it; one that is in force is written down with it.
 
     Returns
     -------
@@ -20,6 +27,8 @@ def revert_one(connection: Connection, change_id: str, *, actor: str, reason: st
         "reverted", "already_reverted", or "refused" with its error and the three-way difference.
     """
     strategies.lock(connection, changes.get(connection, change_id).strategy_id)
+    failpoints.reach("revert.locked")
+    people.require(connection, actor, Power.REVERT)
     change = changes.get(connection, change_id)
     live = strategies.live_config(connection, change.strategy_id)
     known = RevertResult(
@@ -43,6 +52,11 @@ def revert_one(connection: Connection, change_id: str, *, actor: str, reason: st
     except MetaPipelineError as error:
         three_way = changes.three_way(change, live.config)
         return replace(known, outcome="refused", message=str(error), error=error, three_way=three_way)
+    failpoints.reach("revert.computed")
+    killed = rules.killed_now()
+    windows = in_force(freezing.for_strategy(connection, change.strategy_id), now, strategy_id=change.strategy_id)
+    freezes = windows if killed is None else (killed, *windows)
+    facts: dict[str, JsonValue] = {"exempt_from_freeze": list(freezes)} if freezes else {}
     knobs = strategies.load(connection, change.strategy_id).knobs
     touched = touched_keys(live.config, config, knobs=knobs)
     path = change.target_component
@@ -57,6 +71,7 @@ def revert_one(connection: Connection, change_id: str, *, actor: str, reason: st
         actor=actor,
         reason=reason,
         now=now,
+        facts=facts,
     )
     told = sentence(
         strategy_id=change.strategy_id,
@@ -75,4 +90,5 @@ def revert_one(connection: Connection, change_id: str, *, actor: str, reason: st
         touched=touched,
         after=config,
         made_stale=written.made_stale,
+        notes=(f"exempt, as it is a revert, from what is in force: {'; '.join(freezes)}",) if freezes else (),
     )

@@ -1,15 +1,18 @@
 """Reading a `Situation`: all that the checks of a proposal look at, under the lock of its strategy."""
 
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import Connection, select
 
 from meta_pipeline.errors import NotFound
-from meta_pipeline.proposals.checks import Rival, Situation
 from meta_pipeline.proposals.configs import related
 from meta_pipeline.proposals.draft import Approval, ProposalRecord
+from meta_pipeline.proposals.freezes import in_force
+from meta_pipeline.proposals.situation import Rival, Situation
 from meta_pipeline.proposals.states import OPEN, Status
-from meta_pipeline.store import approvers, strategies
+from meta_pipeline.store import approver_keys, approvers, freezing, limits, strategies
+from meta_pipeline.store.rules import Rules
 from meta_pipeline.store.schema import meta_config_proposals
 
 _COLUMNS = meta_config_proposals.c
@@ -20,14 +23,21 @@ def situation(
     record: ProposalRecord,
     *,
     now: datetime,
+    rules: Rules | None = None,
     approver: str | None = None,
     approval: Approval | None = None,
+    decision: str = "approve",
+    signature: str | None = None,
     lock: bool = False,
 ) -> Situation:
     """Read what the checks of one proposal look at.
 
     Parameters
     ----------
+    rules
+        Of the settings. None: for checks that look neither at signatures nor at freezes nor at the budget.
+    decision, signature
+        What is being decided, and the signature that came with it; by default the one on record.
     approver
         Who decides; by default, who decided according to `approval`.
     lock
@@ -38,6 +48,7 @@ def situation(
         strategy = strategies.load(connection, record.draft.strategy_id)
     except NotFound:  # or one without a live configuration: the checks of base and target say so
         strategy = None
+    operating = {} if rules is None else _operating(connection, record, rules, now=now)
     return Situation(
         record=record,
         now=now,
@@ -49,7 +60,25 @@ def situation(
         approver_active=who is not None and approvers.is_active(connection, who, lock=lock),
         approval=approval,
         rivals=rivals(connection, record),
+        decision=decision,
+        signature=signature if approval is None else approval.signature,
+        keys={} if who is None else approver_keys.good_keys(connection, who, lock=lock),
+        **operating,
     )
+
+
+def _operating(connection: Connection, record: ProposalRecord, rules: Rules, *, now: datetime) -> dict[str, Any]:
+    """Read what stops an apply for a while: freezes, the kill file, the budget."""
+    strategy_id = record.draft.strategy_id
+    killed = rules.killed_now()
+    windows = in_force(freezing.for_strategy(connection, strategy_id), now, strategy_id=strategy_id)
+    return {
+        "require_signed": rules.require_signed,
+        "freezes": windows if killed is None else (killed, *windows),
+        "budget": limits.budget(
+            connection, strategy_id, now=now, max_changes=rules.settings.max_changes, window=rules.window
+        ),
+    }
 
 
 def rivals(connection: Connection, record: ProposalRecord) -> tuple[Rival, ...]:

@@ -22,6 +22,7 @@ CREATE = ("proposals", "create", "--strategy", "STRAT", "--reason", "calmer")
 @pytest.fixture(autouse=True)
 def the_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(common, "now", lambda: NOW)
+    monkeypatch.setattr(common, "time_of", lambda _: NOW)
 
 
 def created(shell: Shell, knob: str = "risk.max_vol", to: str = "0.25") -> Any:
@@ -241,9 +242,14 @@ def test_all_approved_are_applied_and_one_that_cannot_be_shows_in_table_and_exit
     prepare(database)
     declare(database, "OTHER")
     approved(shell)
-    stale = approved(shell, "lookback", "21")
-    other = shell.ask("proposals", "create", "--strategy", "OTHER", "--knob", "alpha", "--to", "0.5", "--reason", "r")
-    shell.ask("approve", other["proposal_id"], "--digest", other["body_digest"], actor="Bob")
+    # On evidence of its own, so that it cannot be applied together with the first.
+    wanted = (("STRAT", "lookback", "21"), ("OTHER", "alpha", "0.5"))
+    stale, other = (
+        shell.ask("proposals", "create", "--strategy", where, "--knob", knob, "--to", to, "--reason", "r")
+        for where, knob, to in wanted
+    )
+    for made in (stale, other):
+        shell.ask("approve", made["proposal_id"], "--digest", made["body_digest"], actor="Bob")
     answer = shell.run("apply", "--all-approved", "--json")
     assert answer.code == 5
     outcomes = {result["proposal_id"]: result["outcome"] for result in answer.document["results"]}

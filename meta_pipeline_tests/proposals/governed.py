@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from meta_pipeline.canonical import Level, digest
-from meta_pipeline.proposals.checks import Situation
+from meta_pipeline.proposals.checks import Budget, Situation
 from meta_pipeline.proposals.digests import body_text, proposal_id, text_digest
 from meta_pipeline.proposals.draft import Approval, ProposalDraft, ProposalRecord
 from meta_pipeline.proposals.identity import name_key
@@ -117,5 +117,6 @@ def situation(of: ProposalRecord | None = None, **changes: Any) -> Situation:
         "approver": "Bob",
         "approver_active": True,
         "approval": approval(of),
+        "budget": Budget(limit=5, window=timedelta(hours=24)),
     }
     return Situation(**{**fields, **changes})

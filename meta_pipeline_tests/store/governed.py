@@ -101,7 +101,9 @@ def approved(database: Database, knob: str = "risk.max_vol", proposed: Level = 0
 def applied(database: Database, knob: str = "risk.max_vol", proposed: Level = 0.25, **options: Any) -> str:
     """Propose, approve and apply; return the change's id."""
     record = approved(database, knob, proposed, **options)
-    result = governance.apply(database, record.proposal_id, actor="dora", now=options.get("now", NOW))
+    result = governance.apply(
+        database, record.proposal_id, actor="dora", now=options.get("now", NOW), settings=SETTINGS
+    )
     assert result.outcome == "applied"
     assert result.change_id is not None
     return result.change_id

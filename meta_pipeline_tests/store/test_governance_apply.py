@@ -14,6 +14,7 @@ from meta_pipeline.store import approvers, changes, governance
 from meta_pipeline.store.database import Database
 from meta_pipeline_tests.proposals.governed import LIVE
 from meta_pipeline_tests.store.governed import (
+    SETTINGS,
     NOW,
     actions,
     applied,
@@ -35,7 +36,9 @@ DAY = timedelta(days=1)
 
 
 def apply(database: Database, record: ProposalRecord, **options: Any) -> Any:
-    return governance.apply(database, record.proposal_id, **{"actor": "dora", "now": NOW, **options})
+    return governance.apply(
+        database, record.proposal_id, **{"actor": "dora", "now": NOW, "settings": SETTINGS, **options}
+    )
 
 
 def refused(database: Database, record: ProposalRecord, error: type[errors.MetaPipelineError], said: str) -> None:
@@ -239,7 +242,7 @@ def test_an_absent_key_is_set_with_the_objects_around_it(database: Database) -> 
     assert live(database).config["risk"] == {"limits": {"stop": 0.1}}
     with database.connect() as connection:
         assert changes.get(connection, change_id).previous_value is ABSENT
-    governance.revert(database, change_id, actor="emil", reason="x", now=NOW)
+    governance.revert(database, change_id, actor="emil", reason="x", now=NOW, settings=SETTINGS)
     assert "risk" not in live(database).config
 
 
@@ -248,7 +251,7 @@ def test_a_key_is_removed_and_comes_back_with_the_revert(database: Database) -> 
     before = live(database)
     change_id = applied(database, "alpha", ABSENT)
     assert level_at(live(database).config, "alpha") is ABSENT
-    governance.revert(database, change_id, actor="emil", reason="x", now=NOW)
+    governance.revert(database, change_id, actor="emil", reason="x", now=NOW, settings=SETTINGS)
     assert live(database).digest == before.digest
     assert live(database).config["alpha"] == 0.125
 
@@ -265,7 +268,7 @@ def test_a_dry_run_runs_the_real_transaction_and_leaves_no_trace(database: Datab
     ]
     assert result.after == {**LIVE, "risk": {"max_vol": 0.25, "cap": 3}}
     assert result.superseded == (rival.proposal_id,)
-    assert len(result.checks) == 12
+    assert len(result.checks) == 15
     assert all(check.passed and check.text for check in result.checks)
     real = apply(database, record)
     assert (real.change_id, real.after, real.touched) == (result.change_id, result.after, result.touched)
@@ -294,10 +297,10 @@ def test_a_preview_shows_a_pending_proposal_as_it_would_be_without_locking_anyth
     prepare(database)
     record = propose(database)
     with database.connect() as connection:  # read only
-        seen = governance.preview(connection, record.proposal_id, now=NOW)
+        seen = governance.preview(connection, record.proposal_id, now=NOW, settings=SETTINGS)
     assert seen.outcome == "would_apply"
     assert [check.name for check in seen.checks] == [
-        *("content", "lifetime", "base", "knob", "target", "risk", "conflicts"),
+        *("content", "lifetime", "base", "knob", "target", "risk", "conflicts", "budget", "freeze"),
     ]
     assert canonical_json(dict(seen.after)) == canonical_json({**LIVE, "risk": {"max_vol": 0.25, "cap": 3}})
 
@@ -309,13 +312,13 @@ def test_a_batch_applies_what_can_be_and_names_what_cannot(database: Database) -
     bad = approved(database, "lookback", 21)
     good = [approved(database, strategy_id=name) for name in ("B", "C", "D")]
     by_hand(database, "UPDATE meta_config_proposals SET rationale = 'x' WHERE strategy_id = 'STRAT'")
-    results = governance.apply_approved(database, actor="dora", now=NOW)
+    results = governance.apply_approved(database, actor="dora", now=NOW, settings=SETTINGS)
     assert {result.proposal_id: result.outcome for result in results} == {
         bad.proposal_id: "refused",
         **{record.proposal_id: "applied" for record in good},
     }
     assert status(database, bad) == "APPROVED"
-    assert governance.apply_approved(database, "B", actor="dora", now=NOW) == []
+    assert governance.apply_approved(database, "B", actor="dora", now=NOW, settings=SETTINGS) == []
 
 
 def test_of_several_changes_of_one_strategy_the_first_approved_is_applied_and_the_others_named(
@@ -326,9 +329,9 @@ def test_of_several_changes_of_one_strategy_the_first_approved_is_applied_and_th
     second = approved(database, "lookback", 21, now=NOW + timedelta(minutes=1))
     at = NOW + timedelta(hours=1)
     before = contents(database)
-    rehearsed = governance.apply_approved(database, actor="dora", now=at, dry_run=True)
+    rehearsed = governance.apply_approved(database, actor="dora", now=at, dry_run=True, settings=SETTINGS)
     assert contents(database) == before
-    results = governance.apply_approved(database, actor="dora", now=at)
+    results = governance.apply_approved(database, actor="dora", now=at, settings=SETTINGS)
     for found, outcome in ((rehearsed, "would_apply"), (results, "applied")):
         assert [(result.proposal_id, result.outcome) for result in found] == [
             (first.proposal_id, outcome),
@@ -344,7 +347,7 @@ def test_chosen_proposals_are_applied_in_the_order_given_and_an_unknown_one_stop
     declare(database, "B")
     mine, other = approved(database), approved(database, strategy_id="B")
     asked = ["prop-unknown", other.proposal_id, mine.proposal_id]
-    results = governance.apply_approved(database, actor="dora", now=NOW, proposal_ids=asked)
+    results = governance.apply_approved(database, actor="dora", now=NOW, proposal_ids=asked, settings=SETTINGS)
     assert [result.outcome for result in results] == ["refused", "applied", "applied"]
     assert isinstance(results[0].error, errors.NotFound)
 

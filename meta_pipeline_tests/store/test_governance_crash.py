@@ -18,6 +18,7 @@ from meta_pipeline.store import governance
 from meta_pipeline.store.database import Database
 from meta_pipeline_tests.store import workers
 from meta_pipeline_tests.store.governed import (
+    SETTINGS,
     NOW,
     applied,
     approved,
@@ -138,7 +139,7 @@ def test_an_apply_killed_at_any_step_is_wholly_undone_or_wholly_done_and_retried
             assert status(database, record) == "APPLIED"
         else:
             assert contents(database) == before, step
-    retried = governance.apply(database, record.proposal_id, actor="emil", now=NOW)
+    retried = governance.apply(database, record.proposal_id, actor="emil", now=NOW, settings=SETTINGS)
     assert retried.outcome == "already_applied"
     assert live(database).version == 2
     assert status(database, rival) == "SUPERSEDED"
@@ -151,7 +152,7 @@ def test_an_apply_killed_before_its_commit_is_applied_once_by_the_retry_with_the
     prepare(database)
     record = approved(database)
     kill_at(database, "AFTER INSERT ON audit_log", workers.apply, record.proposal_id)
-    assert governance.apply(database, record.proposal_id, actor="emil", now=NOW).outcome == "applied"
+    assert governance.apply(database, record.proposal_id, actor="emil", now=NOW, settings=SETTINGS).outcome == "applied"
     check_invariants(database)  # the change's previous value is the proposal's, and the versions follow from it
     assert live(database).version == 2
 
@@ -166,7 +167,7 @@ def test_a_revert_killed_at_any_step_is_wholly_undone_or_wholly_done(database: D
         check_invariants(database)
         assert step == COMMIT or contents(database) == before, step
     assert live(database).version == 3
-    retried = governance.revert(database, change_id, actor="emil", reason="again", now=NOW)
+    retried = governance.revert(database, change_id, actor="emil", reason="again", now=NOW, settings=SETTINGS)
     assert retried.outcome == "already_reverted"
 
 

@@ -244,7 +244,7 @@ def test_a_retry_of_the_very_same_act_is_answered_already_whatever_became_of_the
     prepare(database)
     record = propose(database)
     decide(database, record, ref="run-1")
-    governance.apply(database, record.proposal_id, actor="dora", now=NOW)
+    governance.apply(database, record.proposal_id, actor="dora", now=NOW, settings=SETTINGS)
     assert decide(database, record, ref="run-1").outcome == "already"
     # A replay (another run) is another act, and comes too late.
     assert "is APPLIED" in refused_with(database, record, errors.IllegalTransition, ref="run-2")
@@ -256,7 +256,7 @@ def test_an_approver_can_take_an_approval_back_by_rejecting_until_it_is_applied(
     record = approved(database)
     assert decide(database, record, "reject", by="Cleo", reason="on second thoughts").outcome == "rejected"
     with pytest.raises(errors.IllegalTransition, match=r"REJECTED \(rejected by Cleo: on second thoughts\)"):
-        governance.apply(database, record.proposal_id, actor="dora", now=NOW)
+        governance.apply(database, record.proposal_id, actor="dora", now=NOW, settings=SETTINGS)
 
 
 def test_an_undecided_proposal_lapses_and_is_expired_by_whoever_notices(database: Database) -> None:

@@ -20,6 +20,7 @@ from meta_pipeline.store.schema import backtest_runs
 from meta_pipeline_tests.backtests.runs import a_metrics_only_run, a_run, trading_days
 from meta_pipeline_tests.proposals.governed import LIVE, draft
 from meta_pipeline_tests.store.governed import (
+    SETTINGS,
     NOW,
     actions,
     applied,
@@ -43,7 +44,7 @@ pytestmark = pytest.mark.database
 
 
 def apply(database: Database, proposal_id: str, **options: Any) -> Any:
-    return governance.apply(database, proposal_id, **{"actor": "dora", "now": NOW, **options})
+    return governance.apply(database, proposal_id, **{"actor": "dora", "now": NOW, "settings": SETTINGS, **options})
 
 
 def test_b01_generating_three_times_makes_one_proposal(database: Database) -> None:
@@ -89,7 +90,7 @@ def test_b03_a_name_of_65_characters_is_applied_wholly_and_one_of_129_not_at_all
 def test_b04_reverting_a_key_that_did_not_exist_removes_it(database: Database) -> None:
     prepare(database)
     change_id = applied(database, "alpha", 0.7)
-    governance.revert(database, change_id, actor="emil", reason="x", now=NOW)
+    governance.revert(database, change_id, actor="emil", reason="x", now=NOW, settings=SETTINGS)
     assert level_at(live(database).config, "alpha") is ABSENT
     assert live(database).config == LIVE
 
@@ -98,10 +99,10 @@ def test_b05_the_older_of_two_changes_of_a_key_is_not_reverted_before_the_newer(
     prepare(database)
     first, second = applied(database, "risk.max_vol", 0.7), applied(database, "risk.max_vol", 0.9)
     with pytest.raises(errors.Conflict, match=rf"0\.5 -> 0\.7 by this change, 0\.9 now.*Revert first.*{second}"):
-        governance.revert(database, first, actor="emil", reason="x", now=NOW)
+        governance.revert(database, first, actor="emil", reason="x", now=NOW, settings=SETTINGS)
     assert level_at(live(database).config, "risk.max_vol") == 0.9
     for change_id in (second, first):
-        governance.revert(database, change_id, actor="emil", reason="x", now=NOW)
+        governance.revert(database, change_id, actor="emil", reason="x", now=NOW, settings=SETTINGS)
     assert level_at(live(database).config, "risk.max_vol") == 0.5
 
 
@@ -161,7 +162,7 @@ def test_b09_a_bad_proposal_at_the_top_starves_none_of_the_good_ones(database: D
         declare(database, name)
     good = [approved(database, strategy_id=name, now=NOW + timedelta(minutes=1)) for name in names]
     by_hand(database, "DELETE FROM strategy_knobs WHERE strategy_id = 'STRAT'")
-    results = governance.apply_approved(database, actor="dora", now=NOW + timedelta(minutes=2))
+    results = governance.apply_approved(database, actor="dora", now=NOW + timedelta(minutes=2), settings=SETTINGS)
     assert [(result.proposal_id == top.proposal_id, result.outcome) for result in results] == [
         (True, "refused"),
         *[(False, "applied")] * 3,
@@ -261,7 +262,7 @@ def test_b18_a_revert_keeps_when_it_was_applied_and_who_reverted_when_and_why(da
     prepare(database)
     change_id = applied(database)
     later = NOW + timedelta(days=5)
-    governance.revert(database, change_id, actor="emil", reason="drawdown", now=later)
+    governance.revert(database, change_id, actor="emil", reason="drawdown", now=later, settings=SETTINGS)
     with database.connect() as connection:
         change = changes.get(connection, change_id)
     stored = get(database, change.proposal_id)

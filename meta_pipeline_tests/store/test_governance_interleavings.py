@@ -127,7 +127,7 @@ class Governance(RuleBasedStateMachine):
                 now=self.now,
                 settings=SETTINGS,
             )
-            governance.apply(self.database, made.record.proposal_id, actor="ann", now=self.now)
+            governance.apply(self.database, made.record.proposal_id, actor="ann", now=self.now, settings=SETTINGS)
 
         self.attempt(all_the_way)
 
@@ -175,13 +175,15 @@ class Governance(RuleBasedStateMachine):
         record = self.proposal(pick, Status.APPROVED)
         if record is not None:
             self.attempt(
-                lambda: governance.apply(self.database, record.proposal_id, actor=actor, now=self.now, dry_run=dry_run)
+                lambda: governance.apply(
+                    self.database, record.proposal_id, actor=actor, now=self.now, dry_run=dry_run, settings=SETTINGS
+                )
             )
 
     @rule(actor=ACTORS)
     def apply_all(self, actor: str) -> None:
-        rehearsed = governance.apply_approved(self.database, actor=actor, now=self.now, dry_run=True)
-        results = governance.apply_approved(self.database, actor=actor, now=self.now)
+        rehearsed = governance.apply_approved(self.database, actor=actor, now=self.now, dry_run=True, settings=SETTINGS)
+        results = governance.apply_approved(self.database, actor=actor, now=self.now, settings=SETTINGS)
         assert [(r.proposal_id, r.error is None) for r in rehearsed] == [
             (r.proposal_id, r.error is None) for r in results
         ]
@@ -192,7 +194,13 @@ class Governance(RuleBasedStateMachine):
         if change is not None:
             self.attempt(
                 lambda: governance.revert(
-                    self.database, change.change_id, actor=actor, reason="because", now=self.now, dry_run=dry_run
+                    self.database,
+                    change.change_id,
+                    actor=actor,
+                    reason="because",
+                    now=self.now,
+                    dry_run=dry_run,
+                    settings=SETTINGS,
                 )
             )
 

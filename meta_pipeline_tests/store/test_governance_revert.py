@@ -12,6 +12,7 @@ from meta_pipeline.store import changes, governance
 from meta_pipeline.store.database import Database
 from meta_pipeline_tests.proposals.governed import LIVE
 from meta_pipeline_tests.store.governed import (
+    SETTINGS,
     NOW,
     applied,
     approved,
@@ -30,7 +31,7 @@ LATER = NOW + timedelta(days=40)
 
 
 def revert(database: Database, change_id: str, **options: Any) -> Any:
-    given = {"actor": "emil", "reason": "it hurt", "now": LATER, **options}
+    given = {"actor": "emil", "reason": "it hurt", "now": LATER, "settings": SETTINGS, **options}
     return governance.revert(database, change_id, **given)
 
 
@@ -89,7 +90,7 @@ def test_a_reverted_proposal_cannot_be_applied_again(database: Database) -> None
     with database.connect() as connection:
         proposal_id = changes.get(connection, change_id).proposal_id
     with pytest.raises(errors.IllegalTransition, match=r"REVERTED \(reverted by emil: it hurt\)"):
-        governance.apply(database, proposal_id, actor="dora", now=NOW)
+        governance.apply(database, proposal_id, actor="dora", now=NOW, settings=SETTINGS)
 
 
 @pytest.mark.parametrize(

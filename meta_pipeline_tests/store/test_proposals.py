@@ -162,9 +162,9 @@ def test_a_reverted_change_is_not_proposed_again_by_the_machine_for_a_while_but_
     prepare(database)
     (identity,) = save(database, draft()).new
     decide(database, get(database, identity))
-    result = governance.apply(database, identity, actor="dora", now=NOW)
+    result = governance.apply(database, identity, actor="dora", now=NOW, settings=SETTINGS)
     assert result.change_id is not None
-    governance.revert(database, result.change_id, actor="emil", reason="it hurt", now=NOW)
+    governance.revert(database, result.change_id, actor="emil", reason="it hurt", now=NOW, settings=SETTINGS)
     (suppressed,) = save(database, newer(base_version=3)).suppressed_by_rejection
     assert "reverted by emil: it hurt" in suppressed.text()
     assert propose(database).draft.base_version == 3
@@ -181,7 +181,9 @@ def test_a_change_whose_proposal_ended_undecided_may_be_proposed_again_on_the_sa
         with database.begin() as connection:
             assert governance.expire(connection, LATER) == (first,)
     elif end == "stale":
-        governance.revert(database, applied(database, "lookback", 21), actor="emil", reason="x", now=NOW)
+        governance.revert(
+            database, applied(database, "lookback", 21), actor="emil", reason="x", now=NOW, settings=SETTINGS
+        )
         base = 3
     elif end == "superseded":
         save(database, newer())

@@ -15,7 +15,7 @@ from meta_pipeline.store.backtests import RunStore
 from meta_pipeline.store.database import Database
 from meta_pipeline_tests.backtests.runs import a_run
 from meta_pipeline_tests.proposals.governed import KNOBS, LIVE, strategy
-from meta_pipeline_tests.store.governed import NOW, applied, contents, declare, live, prepare
+from meta_pipeline_tests.store.governed import SETTINGS, NOW, applied, contents, declare, live, prepare
 
 pytestmark = pytest.mark.database
 
@@ -96,7 +96,7 @@ def test_a_strategy_that_is_not_there_is_answered_with_those_that_are(database: 
 def test_versions_tell_the_whole_history(database: Database) -> None:
     prepare(database)
     change_id = applied(database)
-    governance.revert(database, change_id, actor="emil", reason="no good", now=NOW)
+    governance.revert(database, change_id, actor="emil", reason="no good", now=NOW, settings=SETTINGS)
     with database.connect() as connection:
         versions = strategies.versions(connection, "STRAT")
         assert [version.version for version in strategies.versions(connection, "STRAT", after=2)] == [3]

@@ -21,12 +21,12 @@ def append_entries(database: Database, writer: int, barrier: Barrier, *, each: i
 
 
 def apply(database: Database, proposal_id: str) -> tuple[str, str | None]:
-    result = governance.apply(database, proposal_id, actor="dora", now=NOW)
+    result = governance.apply(database, proposal_id, actor="dora", now=NOW, settings=SETTINGS)
     return result.outcome, result.change_id
 
 
 def revert(database: Database, change_id: str) -> tuple[str, str | None]:
-    result = governance.revert(database, change_id, actor="emil", reason="a race", now=NOW)
+    result = governance.revert(database, change_id, actor="emil", reason="a race", now=NOW, settings=SETTINGS)
     return result.outcome, result.change_id
 
 

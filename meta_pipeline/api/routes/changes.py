@@ -78,6 +78,7 @@ async def revert(
             actor=caller.name,
             reason=form.reason,
             now=context.now(),
+            settings=context.settings,
             dry_run=form.dry_run,
         )
         return json_response(result.to_json(), headers={"ETag": change_etag(_read(context, change_id))})

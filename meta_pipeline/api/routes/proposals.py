@@ -84,7 +84,8 @@ async def diff(context: Ctx, _: Reader, proposal_id: ProposalId) -> Response:
     def read() -> tuple[dict[str, Any], str]:
         with context.database.connect() as connection:
             record = proposals.get(connection, proposal_id)
-            return governance.preview(connection, proposal_id, now=context.now()).to_json(), proposal_etag(record)
+            seen = governance.preview(connection, proposal_id, now=context.now(), settings=context.settings)
+            return seen.to_json(), proposal_etag(record)
 
     shown, tag = await in_thread(read)
     return json_response(shown, headers={"ETag": tag})
@@ -102,7 +103,7 @@ async def report(context: Ctx, _: Reader, proposal_id: ProposalId) -> Response:
 
         with context.database.connect() as connection:
             record = proposals.get(connection, proposal_id)
-            seen = governance.preview(connection, proposal_id, now=context.now())
+            seen = governance.preview(connection, proposal_id, now=context.now(), settings=context.settings)
         sheet = approval_sheet(
             record, checks=seen.checks, touched=seen.touched, approval_hours=context.settings.approval_hours
         )
@@ -162,7 +163,12 @@ async def apply(
     def work() -> Response:
         _require_state(context, proposal_id, if_match)
         result = governance.apply(
-            context.database, proposal_id, actor=caller.name, now=context.now(), dry_run=form.dry_run
+            context.database,
+            proposal_id,
+            actor=caller.name,
+            now=context.now(),
+            settings=context.settings,
+            dry_run=form.dry_run,
         )
         return json_response(result.to_json(), headers={"ETag": proposal_etag(_read(context, proposal_id))})
 

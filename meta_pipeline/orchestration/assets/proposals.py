@@ -108,7 +108,7 @@ def _metadata(
     location, now = location_of(context.run), database.now()
     with database.connect() as connection:
         lines = read_open(connection, now=now)
-        pages = sheets(connection, lines, location=location, now=now, hours=database.settings.approval_hours)
+        pages = sheets(connection, lines, location=location, now=now, settings=database.settings)
     suppressed: dict[str, int] = {}
     for made in outcome.done.values():
         for rule, count in made.proposed.suppressed_by_rule().items():
