@@ -530,7 +530,13 @@ outcomes: Final = Table(
 )
 
 # Here and not above, so that the tables of the loop come first wherever all are listed.
-from meta_pipeline.store import schema_governance, schema_meta_model, schema_outcomes, schema_policy  # noqa: E402, F401
+from meta_pipeline.store import (  # noqa: E402
+    schema_governance,  # noqa: F401
+    schema_meta_model,  # noqa: F401
+    schema_outcomes,
+    schema_policy,
+    schema_search,  # noqa: F401
+)
 
 APPEND_ONLY: Final = (
     "approvals",

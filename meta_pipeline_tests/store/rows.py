@@ -11,6 +11,7 @@ from meta_pipeline_tests.store.governance_rows import GOVERNANCE_ROWS
 from meta_pipeline_tests.store.meta_model_rows import META_MODEL_ROWS
 from meta_pipeline_tests.store.outcome_rows import OUTCOME_ROWS
 from meta_pipeline_tests.store.policy_rows import POLICY_ROWS
+from meta_pipeline_tests.store.search_rows import SEARCH_ROWS
 
 NOW: Final = datetime(2026, 11, 20, 12, tzinfo=UTC)
 LATER: Final = NOW + timedelta(days=1)
@@ -177,6 +178,7 @@ ROWS: Final[dict[str, dict[str, Any]]] = {
     **POLICY_ROWS,
     **META_MODEL_ROWS,
     **OUTCOME_ROWS,
+    **SEARCH_ROWS,
     **GOVERNANCE_ROWS,
 }
 

@@ -14,6 +14,7 @@ from meta_pipeline_tests.store.meta_model_rows import META_MODEL_BROKEN
 from meta_pipeline_tests.store.outcome_rows import OUTCOMES_BROKEN
 from meta_pipeline_tests.store.policy_rows import POLICY_BROKEN
 from meta_pipeline_tests.store.rows import APPLIED, LATER, NOW, ROWS, fill, insert_one
+from meta_pipeline_tests.store.search_rows import SEARCH_BROKEN
 
 NAN = float("nan")
 INFINITY = float("inf")
@@ -158,6 +159,7 @@ BROKEN: dict[str, dict[str, list[dict[str, Any]]]] = {
     **POLICY_BROKEN,
     **META_MODEL_BROKEN,
     **OUTCOMES_BROKEN,
+    **SEARCH_BROKEN,
     **GOVERNANCE_BROKEN,
 }
 # A text that is no JSON is refused by the cast itself, before the check says its name.
