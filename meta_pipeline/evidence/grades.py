@@ -91,12 +91,15 @@ class Claim:
         Predictive interval of the effect that will be realised over the horizon.
     probability_positive
         That the realised effect is positive.
+    spread
+        Standard deviation of the realised effect around the claim.
     """
 
     expected: float
     lower: float
     upper: float
     probability_positive: float
+    spread: float
 
 
 def claim(
@@ -133,9 +136,20 @@ def claim(
     drifting = 0.0 if math.isnan(drift) else drift**2
     realised = standard_error**2 * years / horizon
     spread = math.sqrt(uncertain + drifting + realised)
-    width = float(ndtri(0.5 + confidence_level / 2)) * spread
     probability = float(ndtr(expected / spread)) if spread > 0 else (0.5 if expected == 0 else float(expected > 0))
-    return Claim(expected=expected, lower=expected - width, upper=expected + width, probability_positive=probability)
+    return predicted(expected, spread, probability, confidence_level=confidence_level)
+
+
+def predicted(expected: float, spread: float, probability: float, *, confidence_level: float) -> Claim:
+    """Return a claim with its predictive interval: normal, `spread` around what is expected."""
+    width = float(ndtri(0.5 + confidence_level / 2)) * spread
+    return Claim(
+        expected=expected,
+        lower=expected - width,
+        upper=expected + width,
+        probability_positive=probability,
+        spread=spread,
+    )
 
 
 def critical_value(draws: Floats, alpha: float) -> float:

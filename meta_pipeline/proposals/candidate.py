@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from meta_pipeline.canonical import ABSENT, JsonValue, Level, digest
+from meta_pipeline.evidence.expected_value.ledger import Outcome
 
 
 class ProposalType(StrEnum):
@@ -50,6 +51,7 @@ class Rule(StrEnum):
     RISK_UNKNOWN = "risk_unknown"
     BELOW_SWITCHING_COST = "below_switching_cost"
     DOMINATED = "dominated"
+    ONE_CHANGE_AT_A_TIME = "one_change_at_a_time"
 
 
 def level_to_json(level: Level) -> dict[str, JsonValue]:
@@ -283,6 +285,9 @@ class Candidate:
         For the two risk types: which thresholds how many configurations are beyond.
     missing
         For each figure of this record that is None: why.
+    decision
+        What earlier campaigns made of the claim: its basis, main mean, response surface, the share of them that is
+        claimed, history, and how many outcomes that rests on. Empty where no history was consulted.
     """
 
     proposal_type: ProposalType
@@ -318,6 +323,7 @@ class Candidate:
     rationale: str = ""
     trigger: Mapping[str, JsonValue] = field(default_factory=dict)
     missing: Mapping[str, str] = field(default_factory=dict)
+    decision: Mapping[str, JsonValue] = field(default_factory=dict)
 
     @property
     def is_proposal(self) -> bool:
@@ -399,6 +405,7 @@ class Candidate:
             "rationale": self.rationale,
             "trigger": dict(self.trigger),
             "missing": dict(self.missing),
+            "decision": dict(self.decision),
         }
 
 
@@ -426,6 +433,10 @@ class Proposed:
         Effective number of independent return series: shown, never a gate.
     n_trials
         Distinct trials, earlier ones included.
+    experience
+        What earlier campaigns taught: outcomes, weights, shares claimed, the alarm, reliability. Empty without any.
+    pseudo_outcomes
+        This campaign's window split into past and future: for the ledger.
     """
 
     proposals: tuple[Candidate, ...]
@@ -443,6 +454,8 @@ class Proposed:
     n_trials: int = 0
     n_days: int = 0
     parameters: Mapping[str, JsonValue] = field(default_factory=dict)
+    experience: Mapping[str, JsonValue] = field(default_factory=dict)
+    pseudo_outcomes: tuple[Outcome, ...] = ()
 
     @property
     def candidates(self) -> tuple[Candidate, ...]:
@@ -475,4 +488,5 @@ class Proposed:
             "n_trials": self.n_trials,
             "n_days": self.n_days,
             "parameters": dict(self.parameters),
+            "experience": dict(self.experience),
         }

@@ -53,6 +53,7 @@ def _candidate(data: Json) -> Candidate:
     local = data["local_effect"]
     stability = data["stability"]
     rule = data["suppressed_by"]
+    fields.setdefault("decision", {})  # written before there was a ledger of outcomes
     known = {name: fields[name] for name in Candidate.__dataclass_fields__}
     return Candidate(
         **known

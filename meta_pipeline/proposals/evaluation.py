@@ -37,7 +37,7 @@ RISK_SIGN = {VOLATILITY: -1.0, MAX_DRAWDOWN: 1.0, EXPECTED_SHORTFALL: 1.0}
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Evaluation:
-    """Figures of the changes that have a contrast, one entry per change in the order handed in."""
+    """Figures of the changes that have a contrast, one entry per change in the order handed in; and their weights."""
 
     effects: tuple[Effect, ...]
     other_effects: tuple[Effect, ...]
@@ -49,6 +49,7 @@ class Evaluation:
     negligible: tuple[bool, ...]
     critical: float
     years: tuple[float, ...]
+    weighting: Weighting
 
 
 def evaluate_changes(
@@ -95,6 +96,7 @@ def evaluate_changes(
         negligible=tuple(bool(value) for value in negligible),
         critical=grades.critical_value(tested.draws[:, :n][:, ~negligible], parameters.alpha),
         years=tuple(_years(weighting.days, weighting.daily[:, index]) for index in range(n)),
+        weighting=weighting,
     )
 
 
@@ -226,7 +228,8 @@ def _risk_metric(
     return result
 
 
-def _raised(changes: Sequence[Change]) -> NDArray[np.bool_]:
+def raised_runs(changes: Sequence[Change]) -> NDArray[np.bool_]:
+    """Return which runs are at the level that is judged; shape (n_runs, n_changes)."""
     return np.column_stack([change.factor.codes == change.high for change in changes if change.factor is not None])
 
 
@@ -244,7 +247,7 @@ def _sub_periods(
     found = stability.slice_effects(
         campaign.runs,
         weighting.main,
-        _raised(changes),
+        raised_runs(changes),
         series,
         slices[None, :],
         n_periods,
@@ -304,7 +307,7 @@ def _regimes(
     found = stability.slice_effects(
         campaign.runs,
         weighting.main,
-        _raised(changes),
+        raised_runs(changes),
         series,
         slices,
         len(names),

@@ -43,6 +43,9 @@ class Parameters:
         Tail probability of the expected shortfall.
     prior_trials
         Distinct trials of the strategy that were scored before this panel (the trial ledger).
+    several_changes
+        Whether expected value may propose several changes at once, the best of each knob. Off by default: claims of
+        single changes did not add up on markets that they were not learned on.
     underperformer_sharpe, high_volatility, deep_drawdown, underperformer_share
         The predecessor's thresholds: annualised Sharpe ratio, annualised volatility, drawdown (negative),
         and the share of configurations below the first from which risk is reduced.
@@ -65,6 +68,7 @@ class Parameters:
     risk_alpha_share: float = 0.05
     tail: float = 0.05
     prior_trials: int = 0
+    several_changes: bool = False
     underperformer_sharpe: float = 0.5
     high_volatility: float = 0.30
     deep_drawdown: float = -0.20

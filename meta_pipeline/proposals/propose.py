@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meta_pipeline.canonical import JsonValue
+from meta_pipeline.canonical import digest as combined_digest
 from meta_pipeline.evidence import grades
 from meta_pipeline.evidence.factors import Role, level_at
 from meta_pipeline.evidence.panel import RunPanel
@@ -19,13 +20,14 @@ from meta_pipeline.proposals.campaign import Campaign, read_campaign
 from meta_pipeline.proposals.candidate import Candidate, Effect, Grade, Note, ProposalType, Proposed, Rule
 from meta_pipeline.proposals.changes import Change, enumerate_changes, too_fine
 from meta_pipeline.proposals.evaluation import Evaluation, evaluate_changes
+from meta_pipeline.proposals.experience import Experience, Verdict, consult
 from meta_pipeline.proposals.knobs import Knob
 from meta_pipeline.proposals.legacy import legacy_confidence
 from meta_pipeline.proposals.metrics_only import ReportedMetrics
 from meta_pipeline.proposals.parameters import Parameters, RiskLimits
 from meta_pipeline.proposals.rationale import write_rationale
 from meta_pipeline.proposals.risk_types import risk_candidates
-from meta_pipeline.proposals.screening import best_per_knob, rank, screen, suppress
+from meta_pipeline.proposals.screening import best_per_knob, one_at_a_time, rank, screen, suppress
 
 MAX_UNDECLARED_LEVELS = 20
 
@@ -38,6 +40,7 @@ def propose(
     parameters: Parameters = Parameters(),  # noqa: B008 -- frozen
     limits: RiskLimits = RiskLimits(),  # noqa: B008 -- frozen
     regimes: Mapping[str, NDArray[np.str_]] | None = None,
+    experience: Experience | None = None,
 ) -> Proposed:
     """Judge every level of every declared knob against the live value.
 
@@ -54,6 +57,9 @@ def propose(
     regimes
         Per market (or "" for all markets) the regime label of each of the panel's dates, shape (n_days,);
         an empty text means unknown. Must be labels that were known on the day.
+    experience
+        Outcomes of earlier campaigns of the strategy's family. None, or one without outcomes: claims are those of a
+        first campaign, and only grades A and B become proposals.
 
     Returns
     -------
@@ -62,13 +68,14 @@ def propose(
         not an error: `insufficient_data` says so.
     """
     campaign = read_campaign(panel, knobs, live, parameters)
-    digest = campaign.digest(limits, regimes)
+    digest = _digest(campaign, limits, regimes, experience)
     if campaign.n_available < parameters.minimum_runs:
         sentence = f"insufficient data: {campaign.n_available} runs available, need {parameters.minimum_runs}"
         return _answer(campaign, digest, (), (), insufficient=sentence)
     changes = enumerate_changes(campaign)
     tested = [change for change in changes if change.refusal is None]
     evaluation = evaluate_changes(campaign, tested, regimes) if tested else None
+    verdict = _consulted(campaign, tested, evaluation, experience)
     reported = ReportedMetrics(campaign)
     judged: list[Candidate] = []
     position = 0
@@ -76,13 +83,36 @@ def propose(
         if change.refusal is not None or evaluation is None:
             judged.append(_refused(campaign, change, reported))
             continue
-        candidate = _candidate(campaign, change, evaluation, position)
+        candidate = _candidate(campaign, change, evaluation, position, verdict)
         objection = _identical(change, evaluation, position) or screen(candidate, change.knob, parameters, limits)
         judged.append(candidate if objection is None else suppress(candidate, objection))
         position += 1
-    judged = best_per_knob(judged)
+    judged = one_at_a_time(best_per_knob(judged), parameters)
     risky, notes = risk_candidates(campaign, judged, limits)
-    return _answer(campaign, digest, [*judged, *risky, *_undeclared(campaign)], [*too_fine(campaign), *notes])
+    answer = _answer(campaign, digest, [*judged, *risky, *_undeclared(campaign)], [*too_fine(campaign), *notes])
+    return answer if verdict is None else replace(answer, experience=verdict.summary, pseudo_outcomes=verdict.pseudo)
+
+
+def _digest(
+    campaign: Campaign,
+    limits: RiskLimits,
+    regimes: Mapping[str, NDArray[np.str_]] | None,
+    experience: Experience | None,
+) -> str:
+    """Return the digest of all that the answer depends on; without outcomes it is that of the campaign alone."""
+    plain = campaign.digest(limits, regimes)
+    if experience is None or not (len(experience.others) or experience.samples):
+        return plain
+    return combined_digest([plain, experience.digest()])
+
+
+def _consulted(
+    campaign: Campaign, tested: Sequence[Change], evaluation: Evaluation | None, experience: Experience | None
+) -> Verdict | None:
+    if experience is None or evaluation is None:
+        return None
+    spreads = np.asarray([_cold_claim(campaign, evaluation, index).spread for index in range(len(tested))])
+    return consult(campaign, tested, evaluation, spreads, experience)
 
 
 def _answer(
@@ -121,27 +151,41 @@ def _n_days(campaign: Campaign) -> int:
     return len(np.unique(campaign.panel.dates[seen].astype("datetime64[D]")))
 
 
-def _candidate(campaign: Campaign, change: Change, evaluation: Evaluation, index: int) -> Candidate:
-    """Put together everything that is known about one change with a contrast."""
+def _cold_claim(campaign: Campaign, evaluation: Evaluation, index: int) -> grades.Claim:
+    """Return what theory claims of a contrast, without history."""
     parameters = campaign.parameters
-    effect = evaluation.effects[index]
-    stability = evaluation.stabilities[index]
-    years = evaluation.years[index]
-    estimate, error = effect.estimate or 0.0, effect.standard_error or 0.0
-    share = grades.haircut(
-        years,
-        short=(parameters.haircut_short_years, parameters.haircut_short),
-        long=(parameters.haircut_long_years, parameters.haircut_long),
-    )
-    claim = grades.claim(
-        estimate,
-        error,
-        share=share,
-        drift=math.nan if stability.drift is None else stability.drift,
+    effect, drift, years = evaluation.effects[index], evaluation.stabilities[index].drift, evaluation.years[index]
+    return grades.claim(
+        effect.estimate or 0.0,
+        effect.standard_error or 0.0,
+        share=_haircut(parameters, years),
+        drift=math.nan if drift is None else drift,
         years=years,
         horizon=parameters.horizon_years,
         confidence_level=1 - parameters.alpha,
     )
+
+
+def _haircut(parameters: Parameters, years: float) -> float:
+    return grades.haircut(
+        years,
+        short=(parameters.haircut_short_years, parameters.haircut_short),
+        long=(parameters.haircut_long_years, parameters.haircut_long),
+    )
+
+
+def _candidate(
+    campaign: Campaign, change: Change, evaluation: Evaluation, index: int, verdict: Verdict | None
+) -> Candidate:
+    """Put together everything that is known about one change with a contrast."""
+    parameters = campaign.parameters
+    effect = evaluation.effects[index]
+    stability = evaluation.stabilities[index]
+    estimate, error = effect.estimate or 0.0, effect.standard_error or 0.0
+    claim, share = _cold_claim(campaign, evaluation, index), _haircut(parameters, evaluation.years[index])
+    if verdict is not None and not verdict.cold:
+        claim = verdict.claim(index, confidence_level=1 - parameters.alpha)
+        share = min(max(claim.expected / estimate, 0.0), 1.0) if estimate else 0.0
     needed = grades.days_needed(estimate, error, effect.n_days, critical=evaluation.critical, power=parameters.power)
     runs, series, delta = _levels(campaign, change)
     other = evaluation.other_effects[index]
@@ -175,6 +219,7 @@ def _candidate(campaign: Campaign, change: Change, evaluation: Evaluation, index
         regimes=evaluation.regimes[index],
         legacy_confidence=legacy_confidence(runs, delta),
         missing={} if needed is not None else {"days_needed": "the estimate is not positive"},
+        decision={} if verdict is None else verdict.decisions[index],
     )
     return replace(candidate, rationale=write_rationale(candidate))
 

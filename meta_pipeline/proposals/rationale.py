@@ -92,7 +92,11 @@ def _claim(candidate: Candidate) -> str:
     text = f"Expected over {candidate.horizon_years:g} years: Sharpe ratio {signed(candidate.expected_uplift)}"
     if candidate.uplift_lower is not None and candidate.uplift_upper is not None:
         text += f" ({signed(candidate.uplift_lower)} to {signed(candidate.uplift_upper)})"
-    return f"{text}, positive with probability {candidate.probability_positive:.2f}."
+    text += f", positive with probability {candidate.probability_positive:.2f}"
+    held = candidate.decision.get("ended_outcomes")
+    if not held or candidate.decision.get("basis") == "contrast after a haircut":
+        return f"{text}."
+    return f"{text}: by {candidate.decision['basis']}, learned from {held} ended outcomes."
 
 
 def _stability(candidate: Candidate) -> str:

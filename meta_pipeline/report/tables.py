@@ -28,6 +28,7 @@ RULE_MEANINGS: Final[Mapping[str, str]] = {
     Rule.RISK_UNKNOWN: "the change of risk is not known",
     Rule.BELOW_SWITCHING_COST: "the expected uplift is below the cost of switching",
     Rule.DOMINATED: "another value of the knob is better",
+    Rule.ONE_CHANGE_AT_A_TIME: "another change claims more, and one is made at a time",
 }
 """Rule code -> what it means, in a few words."""
 

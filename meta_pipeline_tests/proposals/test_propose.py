@@ -111,8 +111,8 @@ def test_without_effect_a_candidate_is_weak_or_not_better(strong: RunPanel) -> N
     assert rules <= {Rule.WEAK_EVIDENCE, Rule.NOT_BETTER, Rule.SUGGESTIVE}
 
 
-def test_a_claim_below_the_switching_cost_is_not_proposed(strong: RunPanel) -> None:
-    costly = replace(FAST, switching_cost=1.0)
+def test_an_effect_below_the_switching_cost_is_not_proposed_however_sure_it_is(strong: RunPanel) -> None:
+    costly = replace(FAST, switching_cost=5.0)
     found = propose(strong, knobs=knobs(), live=LIVE, parameters=costly)
     assert found.proposals == ()
     assert only(found, "k0", 1).suppressed_by is Rule.BELOW_SWITCHING_COST

@@ -153,7 +153,9 @@ class Learned:
         mean = np.where(first, self._shares(cases.years) * cases.contrast, mean)
         speaks = np.isfinite(cases.surface)
         at_incumbent = np.where(speaks, cases.surface, mean)
-        claim = np.where(speaks, self.rho, self.rho_main) * at_incumbent * (0.5 if self.alarm.sounded else 1.0)
+        # The haircut of a first campaign is all that is held back: there is nothing to learn a share from.
+        share = np.where(speaks, self.rho, np.where(first, 1.0, self.rho_main))
+        claim = share * at_incumbent * (0.5 if self.alarm.sounded else 1.0)
         spread = self._spreads(cases)
         with np.errstate(all="ignore"):
             score = np.where(spread > 0, claim / spread, np.sign(claim) * np.inf)

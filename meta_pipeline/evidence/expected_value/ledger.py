@@ -20,8 +20,9 @@ Flags = NDArray[np.bool_]
 
 _TEXTS: Final = ("family", "campaign", "knob", "low", "high")
 _DAYS: Final = ("evidence_end", "outcome_end")
-_NUMBERS: Final = ("years", "contrast", "standard_error", "surface", "claimed", "main", "incumbent")
+_NUMBERS: Final = ("years", "contrast", "standard_error", "surface", "claimed", "probability", "main", "incumbent")
 _FLAGS: Final = ("pseudo", "dead")
+_OPTIONAL: Final = ("incumbent", "surface", "claimed", "probability")
 _KEY: Final = (*_TEXTS, *_DAYS, "pseudo")
 
 
@@ -46,8 +47,8 @@ class Outcome:
         at least one is.
     surface
         What the response surface said as of the end of the evidence; NaN: there was none.
-    claimed
-        What was claimed then; NaN: nothing was.
+    claimed, probability
+        What was claimed then, and with what probability to be positive; NaN: nothing was.
     pseudo
         Whether it comes from splitting the campaign's own window.
     dead
@@ -68,6 +69,7 @@ class Outcome:
     incumbent: float = float("nan")
     surface: float = float("nan")
     claimed: float = float("nan")
+    probability: float = float("nan")
     pseudo: bool = False
     dead: bool = False
 
@@ -100,6 +102,7 @@ class Ledger:
     incumbent: Floats
     surface: Floats
     claimed: Floats
+    probability: Floats
     pseudo: Flags
     dead: Flags
 
@@ -114,10 +117,10 @@ class Ledger:
 
     @classmethod
     def from_columns(cls, **columns: Any) -> "Ledger":
-        """Build a ledger from one sequence per field; `incumbent`, `surface`, `claimed`, `pseudo`, `dead` may miss."""
+        """Build a ledger from one sequence per field; those that `Outcome` has a default for may be left out."""
         n = len(columns["knob"])
-        missing: dict[str, Any] = dict.fromkeys(("incumbent", "surface", "claimed"), np.full(n, np.nan))
-        columns = missing | {"pseudo": np.zeros(n, dtype=bool), "dead": np.zeros(n, dtype=bool)} | columns
+        missing: dict[str, Any] = dict.fromkeys(_OPTIONAL, np.full(n, np.nan))
+        columns = missing | dict.fromkeys(_FLAGS, np.zeros(n, dtype=bool)) | columns
         arrays: dict[str, NDArray[Any]] = {}
         for names, kind in ((_TEXTS, np.object_), (_DAYS, "datetime64[D]"), (_NUMBERS, np.float64), (_FLAGS, np.bool_)):
             for name in names:
