@@ -14,8 +14,8 @@ from meta_pipeline.store import approvers, changes, governance
 from meta_pipeline.store.database import Database
 from meta_pipeline_tests.proposals.governed import LIVE
 from meta_pipeline_tests.store.governed import (
-    SETTINGS,
     NOW,
+    SETTINGS,
     actions,
     applied,
     approved,

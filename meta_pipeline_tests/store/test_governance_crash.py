@@ -18,8 +18,8 @@ from meta_pipeline.store import governance
 from meta_pipeline.store.database import Database
 from meta_pipeline_tests.store import workers
 from meta_pipeline_tests.store.governed import (
-    SETTINGS,
     NOW,
+    SETTINGS,
     applied,
     approved,
     contents,

@@ -20,8 +20,8 @@ from meta_pipeline.store.schema import backtest_runs
 from meta_pipeline_tests.backtests.runs import a_metrics_only_run, a_run, trading_days
 from meta_pipeline_tests.proposals.governed import LIVE, draft
 from meta_pipeline_tests.store.governed import (
-    SETTINGS,
     NOW,
+    SETTINGS,
     actions,
     applied,
     approved,

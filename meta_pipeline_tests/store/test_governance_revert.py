@@ -12,8 +12,8 @@ from meta_pipeline.store import changes, governance
 from meta_pipeline.store.database import Database
 from meta_pipeline_tests.proposals.governed import LIVE
 from meta_pipeline_tests.store.governed import (
-    SETTINGS,
     NOW,
+    SETTINGS,
     applied,
     approved,
     by_hand,

@@ -15,7 +15,7 @@ from meta_pipeline.store.backtests import RunStore
 from meta_pipeline.store.database import Database
 from meta_pipeline_tests.backtests.runs import a_run
 from meta_pipeline_tests.proposals.governed import KNOBS, LIVE, strategy
-from meta_pipeline_tests.store.governed import SETTINGS, NOW, applied, contents, declare, live, prepare
+from meta_pipeline_tests.store.governed import NOW, SETTINGS, applied, contents, declare, live, prepare
 
 pytestmark = pytest.mark.database
 
