@@ -8,7 +8,7 @@ and every configuration, pruned or not, leaves a whole series of returns.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import cached_property
 from typing import Any, Final
 
@@ -19,9 +19,10 @@ from meta_pipeline.canonical import canonical_json, digest
 from meta_pipeline.errors import InputError
 from meta_pipeline.hyperband.bars import Bars
 from meta_pipeline.hyperband.forests import Engine, engine, piece_seed, votes_of_piece
-from meta_pipeline.hyperband.objective import Objective, objective_named
+from meta_pipeline.hyperband.objective import Objective, Viability, objective_named
 from meta_pipeline.hyperband.orders import Foretold, Rules, orders
-from meta_pipeline.hyperband.performance import Performance, buy_and_hold, performance, values
+from meta_pipeline.hyperband.performance import buy_and_hold, performance, values
+from meta_pipeline.hyperband.played import Played
 from meta_pipeline.hyperband.protocol import Evaluation, ParameterValue, Space
 from meta_pipeline.hyperband.simulator import Simulation, simulate
 from meta_pipeline.hyperband.strategy_settings import StrategySettings
@@ -36,36 +37,6 @@ VERSION: Final = 1
 """Of the strategy's rules: raised whenever the same settings and data would give other returns."""
 FOLD_PENALTY: Final = 0.5
 """The value is the mean score of the folds less so many of their standard deviations."""
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Played:
-    """What a configuration did on a window.
-
-    Parameters
-    ----------
-    times
-        Shape (n_bars,).
-    returns
-        Shape (n_bars,): of the account, split equally among the symbols that are listed at a bar.
-    benchmark
-        Shape (n_bars,): of buying and holding them, split likewise, without costs.
-    profits, sizes, exit_places
-        Shape (n_trips,): of the round trips of all symbols, by the bar on which they ended.
-    figures
-        What that is worth.
-    ruined
-        Symbols whose account reached zero.
-    """
-
-    times: NDArray[np.datetime64]
-    returns: Floats
-    benchmark: Floats
-    profits: Floats
-    sizes: Floats
-    exit_places: NDArray[np.int64]
-    figures: Performance
-    ruined: tuple[str, ...]
 
 
 class ForestEvaluator:
@@ -98,6 +69,16 @@ class ForestEvaluator:
     def data(self) -> TrainingData:
         """What all configurations share."""
         return prepare(self.bars, self.settings)
+
+    @property
+    def periods_per_year(self) -> float:
+        """Bars a year."""
+        return self.data.periods_per_year
+
+    @property
+    def viability(self) -> Viability:
+        """Thresholds of the objective."""
+        return self.objective.viability
 
     def describe(self) -> dict[str, Any]:
         """Return what the answers depend on besides the arguments; its digest is the fingerprint."""
@@ -169,6 +150,10 @@ class ForestEvaluator:
             checkpoint, forests=forests_digest(checked), fingerprint=self.fingerprint, units=units
         ).sums
         return self.play(self.data.research, checked, sums, units, cost_factor=cost_factor)
+
+    def carries_over(self, config: Config, other: Config) -> bool:
+        """Return whether `replay` can trade `other` from a checkpoint of `config`: they have the same forests."""
+        return forests_digest(self.space.check(config)) == forests_digest(self.space.check(other))
 
     def holdout(self, config: Config, *, cost_factor: float = 1.0) -> Played:
         """Grow the full forests on the bars before the holdout, and trade the holdout with them.
