@@ -142,11 +142,11 @@ class CheckpointStore(Protocol):
     """Keeps records. Saving one twice is the same as saving it once."""
 
     def save(self, record: EvaluationRecord) -> str:
-        """Keep a record so that it survives any crash from now on; return its name."""
+        """Keep a record so that it survives any crash from now on; return its sha256."""
         ...
 
     def find(self, slot: Slot, r: int) -> tuple[str, EvaluationRecord] | None:
-        """Return the name and the record of an evaluation, None if there is none or it is damaged."""
+        """Return the sha256 and the record of an evaluation, None if there is none or it is damaged."""
         ...
 
     def discard(self, slot: Slot, below: int) -> None:
@@ -170,7 +170,8 @@ class FolderCheckpoints:
     def save(self, record: EvaluationRecord) -> str:
         """Write to a file of another name, flush it to disk, and give it its name."""
         content = record.to_bytes()
-        name = f"{_stem(record.slot, record.r)}{hashlib.sha256(content).hexdigest()}{_SUFFIX}"
+        found = hashlib.sha256(content).hexdigest()
+        name = f"{_stem(record.slot, record.r)}{found}{_SUFFIX}"
         partial = self.folder / f".{name}.{os.getpid()}"
         try:
             with partial.open("wb") as file:
@@ -181,14 +182,15 @@ class FolderCheckpoints:
         finally:
             partial.unlink(missing_ok=True)
         _sync_folder(self.folder)
-        return name
+        return found
 
     def find(self, slot: Slot, r: int) -> tuple[str, EvaluationRecord] | None:
         """Read the file whose content has the hash of its name."""
         for path in sorted(self.folder.glob(f"{_stem(slot, r)}*{_SUFFIX}")):
             content = path.read_bytes()
-            if hashlib.sha256(content).hexdigest() == path.name.removesuffix(_SUFFIX)[-64:]:
-                return path.name, EvaluationRecord.from_bytes(content)
+            found = hashlib.sha256(content).hexdigest()
+            if path.name.removesuffix(_SUFFIX).endswith(found):
+                return found, EvaluationRecord.from_bytes(content)
         return None
 
     def discard(self, slot: Slot, below: int) -> None:

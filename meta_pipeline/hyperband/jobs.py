@@ -106,7 +106,7 @@ class Outcome:
     error
         Why the evaluation failed; None if it did not.
     checkpoint
-        Name of the record in the store.
+        The sha256 of the record in the store.
     cpu_seconds
         Processor time spent; None if the record was there already.
     """
@@ -149,8 +149,8 @@ def run_job(job: Job) -> Outcome:
         )
     started = _cpu_seconds()
     record = _evaluate(job, evaluator, store)
-    name = store.save(record)
-    return _outcome(name, record, cpu_seconds=_cpu_seconds() - started)
+    saved = store.save(record)
+    return _outcome(saved, record, cpu_seconds=_cpu_seconds() - started)
 
 
 def _evaluate(job: Job, evaluator: Evaluator, store: CheckpointStore) -> EvaluationRecord:
@@ -170,7 +170,7 @@ def _evaluate(job: Job, evaluator: Evaluator, store: CheckpointStore) -> Evaluat
     return EvaluationRecord.of_evaluation(job.slot, job.r_to, done)
 
 
-def _outcome(name: str, record: EvaluationRecord, *, cpu_seconds: float | None) -> Outcome:
+def _outcome(saved: str, record: EvaluationRecord, *, cpu_seconds: float | None) -> Outcome:
     return Outcome(
         slot=record.slot,
         r_to=record.r,
@@ -179,7 +179,7 @@ def _outcome(name: str, record: EvaluationRecord, *, cpu_seconds: float | None) 
         constraints=record.constraints,
         moments=record.moments,
         error=record.error,
-        checkpoint=name,
+        checkpoint=saved,
         cpu_seconds=cpu_seconds,
     )
 

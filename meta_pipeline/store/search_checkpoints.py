@@ -1,0 +1,68 @@
+"""Checkpoints in the database, for workers that share no disk."""
+
+import hashlib
+
+from sqlalchemy import ColumnElement, delete, select
+from sqlalchemy.dialects.postgresql import insert
+
+from meta_pipeline.hyperband.checkpoints import EvaluationRecord
+from meta_pipeline.hyperband.slots import Slot
+from meta_pipeline.store.database import Database
+from meta_pipeline.store.schema_search import search_checkpoints
+
+
+class DatabaseCheckpoints:
+    """Records of one search as rows; a `hyperband.checkpoints.CheckpointStore`.
+
+    Parameters
+    ----------
+    database
+        Opened, for as long as this is used.
+    search_name
+        Whose.
+    """
+
+    def __init__(self, database: Database, search_name: str) -> None:
+        self.database = database
+        self.search_name = search_name
+
+    def save(self, record: EvaluationRecord) -> str:
+        """Insert the record, in a transaction of its own; one that is there already stays as it is."""
+        content = record.to_bytes()
+        name = hashlib.sha256(content).hexdigest()
+        values = {**self._key(record.slot), "resource": record.r, "digest": name, "content": content}
+        row = insert(search_checkpoints).values(values)
+        place = ["search_name", "iteration", "bracket", "number", "resource"]
+        # A damaged one, and only such a one, has another digest: evaluations are deterministic.
+        written = row.on_conflict_do_update(index_elements=place, set_={"digest": name, "content": content})
+        with self.database.begin() as connection:
+            connection.execute(written)
+        return name
+
+    def find(self, slot: Slot, r: int) -> tuple[str, EvaluationRecord] | None:
+        """Read the row whose content has its digest."""
+        table = search_checkpoints.c
+        query = select(table.digest, table.content).where(*self._where(slot), table.resource == r)
+        with self.database.connect() as connection:
+            row = connection.execute(query).one_or_none()
+        if row is None or hashlib.sha256(row.content).hexdigest() != row.digest:
+            return None
+        return row.digest, EvaluationRecord.from_bytes(bytes(row.content))
+
+    def discard(self, slot: Slot, below: int) -> None:
+        """Delete the rows of a configuration with less than `below` units."""
+        with self.database.begin() as connection:
+            connection.execute(
+                delete(search_checkpoints).where(*self._where(slot), search_checkpoints.c.resource < below)
+            )
+
+    def _key(self, slot: Slot) -> dict[str, str | int]:
+        return {
+            "search_name": self.search_name,
+            "iteration": slot.iteration,
+            "bracket": slot.bracket,
+            "number": slot.number,
+        }
+
+    def _where(self, slot: Slot) -> list[ColumnElement[bool]]:
+        return [search_checkpoints.c[name] == value for name, value in self._key(slot).items()]

@@ -1,0 +1,86 @@
+"""Searches in the database: the ledger in its own schema, checkpoints as rows, and the results that others read."""
+
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from meta_pipeline.errors import Conflict, NotFound
+from meta_pipeline.hyperband.checkpoints import EvaluationRecord
+from meta_pipeline.hyperband.executors import InProcess
+from meta_pipeline.hyperband.ledger import create_or_open, ledger_digest, open_existing
+from meta_pipeline.hyperband.results import result_of
+from meta_pipeline.hyperband.search import Search
+from meta_pipeline.hyperband.slots import Slot
+from meta_pipeline.store import migrations, search
+from meta_pipeline.store.database import Database
+from meta_pipeline.store.search_checkpoints import DatabaseCheckpoints
+from meta_pipeline.store.search_ledgers import checkpoints_in, database_coordinator, database_place
+from meta_pipeline_tests.hyperband import toy
+
+pytestmark = pytest.mark.database
+NOW = datetime(2026, 11, 21, tzinfo=UTC)
+
+
+def test_a_search_on_postgresql_is_the_same_search_and_its_tables_disturb_nobody(
+    database: Database, tmp_path: Path
+) -> None:
+    place = database_place(database, checkpoints_in(tmp_path / "database"))
+    settings = toy.search_settings()
+    ledger = create_or_open(place.storage, settings)
+    entries = Search(ledger, place.checkpoints, worker="test", clock=time.time).run(InProcess())
+    assert ledger_digest(entries) == toy.slow_search(str(tmp_path / "folder"), 0, {})
+    assert ledger_digest(open_existing(place.storage, "toy").entries()) == ledger_digest(entries)
+    with database.connect() as connection:
+        assert migrations.status(connection).state is migrations.SchemaState.CURRENT
+        apart = text("SELECT count(*) FROM optuna.trials UNION ALL SELECT count(*) FROM optuna.alembic_version")
+        assert connection.execute(apart).scalars().all() == [len(entries), 1]
+
+    result = result_of(settings, entries)
+    with database.begin() as connection:
+        stored = search.record(connection, result, place="here", now=NOW)
+        assert search.record(connection, result, place="here", now=NOW) == stored  # again is the same
+    with database.connect() as connection:
+        top, history = search.top(connection, "toy"), search.history(connection, "toy")
+        assert (stored.status, stored.digest) == ("finished", result.digest)
+        assert [found.search_name for found in search.list_searches(connection)] == ["toy"]
+        with pytest.raises(NotFound, match="no search 'tyo'"):
+            search.get(connection, "tyo")
+    assert [row["rank"] for row in top] == list(range(1, settings.hyperband.reaching_the_top + 1))
+    assert top[0]["config"] == dict(result.top[0].entry.config)  # numbers come back as the numbers they were
+    assert len(history) == 22
+    assert {row["error"] for row in history} == {None}
+
+
+def test_only_one_process_coordinates_a_search_in_the_database(database: Database) -> None:
+    with (
+        database_coordinator(database, "toy"),
+        database_coordinator(database, "another"),
+        pytest.raises(Conflict, match="another process runs the search 'toy'"),
+        database_coordinator(database, "toy"),
+    ):
+        raise AssertionError("unreachable")
+    with database_coordinator(database, "toy"):
+        pass
+
+
+def test_checkpoints_in_the_database_survive_and_a_damaged_one_is_not_taken(database: Database) -> None:
+    kept, slot = DatabaseCheckpoints(database, "toy"), Slot(0, 2, 1)
+    done = toy.Toy({}).evaluate({"x": 0.5, "rate": 0.1, "depth": 5, "features": 0.5}, 0, 3, None)
+    record = EvaluationRecord.of_evaluation(slot, 3, done)
+    name = kept.save(record)
+    assert kept.save(record) == name
+    found = kept.find(slot, 3)
+    assert found is not None
+    assert found[1].to_bytes() == record.to_bytes()
+    assert DatabaseCheckpoints(database, "other").find(slot, 3) is None
+    with database.begin() as connection:
+        connection.execute(text("UPDATE search_checkpoints SET content = content || 'x'::bytea"))
+    assert kept.find(slot, 3) is None
+    kept.save(record)
+    kept.discard(slot, below=3)
+    assert kept.find(slot, 3) is not None
+    kept.discard(slot, below=9)
+    assert kept.find(slot, 3) is None
