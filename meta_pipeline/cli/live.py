@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -33,26 +34,30 @@ def ingest(
     scope: Scope = LIVE,
     as_json: AsJson = False,
 ) -> None:
-    """Take fills in, each once, by its execution id. Rows that cannot be read stop none of the others.
+    """Take fills in, each once, by its execution id. Rows that cannot be used stop none of the others.
 
     Columns: execution_id, strategy_id, symbol, side (BUY or SELL), quantity, price, executed_at (with a time zone), and
-    fee and initial_risk where they are known. Exit code 1 if anything was refused.
+    fee and initial_risk where they are known. Exit code 1 if anything was refused: the book is DEFENSIVE until that
+    comes in right, or is dismissed.
     """
     from meta_pipeline.policy.rows import fill_of
+    from meta_pipeline.store.live_refusals import RefusedFill
     from meta_pipeline.store.live_trades import ingest_fills
 
     fills: list[Fill] = []
-    unreadable: list[str] = []
+    unreadable: list[RefusedFill] = []
     for where, row in _rows(paths):
         try:
             fills.append(fill_of(row))
         except InputError as error:
-            unreadable.append(f"{where}: {error}")
+            named = row.get("execution_id") or where
+            unreadable.append(RefusedFill(execution_id=str(named), reason=f"{where}: {error}", fields=row))
     with common.open_database() as database, database.begin() as connection:
-        summary = ingest_fills(connection, scope, fills, actor=common.actor(), now=common.now())
-    payload: dict[str, JsonValue] = {**summary.to_json(), "scope": scope, "unreadable": list(unreadable)}
-    common.emit(payload, as_json=as_json, human=lambda console: _show(console, summary, unreadable, scope))
-    if unreadable or summary.refused:
+        actor, now = common.actor(), common.now()
+        summary = ingest_fills(connection, scope, fills, actor=actor, now=now, unreadable=unreadable)
+    payload: dict[str, JsonValue] = {**summary.to_json(), "scope": scope}
+    common.emit(payload, as_json=as_json, human=lambda console: _show(console, summary, scope))
+    if summary.refused:
         raise typer.Exit(MetaPipelineError.exit_code)
 
 
@@ -95,6 +100,8 @@ def capital(
 
     from meta_pipeline.store.live_books import record_capital
 
+    if not isfinite(amount):
+        raise InputError(f"the amount is {amount}; it must be a number")
     now = common.now()
     effective = now if at is None else at.replace(tzinfo=UTC)
     named = flow or f"cli-{digest([scope, amount, effective.isoformat()])[:16]}"
@@ -170,13 +177,35 @@ def admit(
 
 
 @app.command()
+def refused(
+    scope: Scope = LIVE,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most this many, the oldest first.")] = 100,
+    as_json: AsJson = False,
+) -> None:
+    """List refused fills that nobody has mended or dismissed; while there are any, the book is DEFENSIVE."""
+    from meta_pipeline.store.live_books import load_scope
+    from meta_pipeline.store.live_refusals import list_refusals
+
+    with common.open_database() as database, database.connect() as connection:
+        load_scope(connection, scope)
+        found = list_refusals(connection, scope, limit=limit)
+
+    def human(console: "Console") -> None:
+        from meta_pipeline.report.policy import refusals_table
+
+        console.print(refusals_table(found).rich())
+
+    common.emit({"scope": scope, "refused": list(found)}, as_json=as_json, human=human)
+
+
+@app.command()
 def dismiss(
     reason: Annotated[str, typer.Option(help="Why they were never real; it is kept.")],
     scope: Scope = LIVE,
     as_json: AsJson = False,
 ) -> None:
     """Dismiss the refused fills of a book: until then it counts as not fully known, and is DEFENSIVE."""
-    from meta_pipeline.store.live_trades import dismiss_refusals
+    from meta_pipeline.store.live_refusals import dismiss_refusals
 
     with common.open_database() as database, database.begin() as connection:
         done = dismiss_refusals(connection, scope, reason=reason, actor=common.actor(), now=common.now())
@@ -198,7 +227,7 @@ def replay(scope: Scope = LAB, as_json: AsJson = False) -> None:
     payload: dict[str, JsonValue] = {**summary.to_json(), "scope": scope, "days_moved": moved}
 
     def human(console: "Console") -> None:
-        _show(console, summary, [], scope)
+        _show(console, summary, scope)
         console.print(
             f"A replay: real days moved by {moved} days. Next: meta-pipeline policy evaluate --scope {scope}",
             markup=False,
@@ -309,7 +338,7 @@ def _parquet(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 _READERS = {".csv": _csv, ".jsonl": _json_lines, ".ndjson": _json_lines, ".parquet": _parquet}
 
 
-def _show(console: "Console", summary: "FillSummary", unreadable: Sequence[str], scope: str) -> None:
+def _show(console: "Console", summary: "FillSummary", scope: str) -> None:
     from meta_pipeline.report.text import visible
 
     console.print(
@@ -319,8 +348,6 @@ def _show(console: "Console", summary: "FillSummary", unreadable: Sequence[str],
     )
     for refusal in summary.refused:
         console.print(visible(f"refused {refusal.execution_id}: {refusal.reason}"), markup=False)
-    for line in unreadable:
-        console.print(visible(f"unreadable {line}"), markup=False)
     if summary.undeclared:
         names = ", ".join(summary.undeclared)
         console.print(f"nobody declared {names}: meta-pipeline live declare STRATEGY --scope {scope}", markup=False)

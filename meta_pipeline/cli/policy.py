@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -61,6 +62,7 @@ def status(scope: Scope = LIVE, as_json: AsJson = False) -> None:
             console.print(str(shown["message"]), markup=False)
         if record is not None:
             _print_policy(console, record)
+            _print_publications(console, _objects(shown["publications"]))
             console.print(executors_table(_objects(shown["executors"])).rich())
 
     common.emit(shown, as_json=as_json, human=human)
@@ -231,11 +233,17 @@ def _emit(issued: "Issued", *, as_json: bool) -> None:
 
     def human(console: "Console") -> None:
         _print_policy(console, record)
-        for one in issued.publications:
-            said = "published" if one.error is None else f"NOT published: {one.error}"
-            console.print(f"{one.sink}: {said}", markup=False)
+        _print_publications(console, [one.to_json() for one in issued.publications])
 
     common.emit(payload, as_json=as_json, human=human)
+
+
+def _print_publications(console: "Console", publications: Sequence[Mapping[str, Any]]) -> None:
+    from meta_pipeline.report.text import visible
+
+    for one in publications:
+        said = "published" if one["error"] is None else f"NOT published: {one['error']}"
+        console.print(visible(f"{one['sink']}: {said}"), markup=False)
 
 
 def _print_policy(console: "Console", record: "PolicyRecord") -> None:

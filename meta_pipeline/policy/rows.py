@@ -97,4 +97,7 @@ def _moment(row: Mapping[str, Any], name: str) -> datetime:
         raise InputError(f"{name} is {str(value)[:80]!a}, which is no time")
     if value.tzinfo is None:
         raise InputError(f"{name} is {value}, without a time zone; add one, such as +00:00")
-    return value.astimezone(UTC)
+    try:
+        return value.astimezone(UTC)
+    except OverflowError:
+        raise InputError(f"{name} is {value}, which is no time in UTC") from None

@@ -104,6 +104,26 @@ def history_table(policies: Sequence[Mapping[str, Cell]]) -> Table:
     return Table(title="Policies", columns=columns, rows=tuple(policies), empty="No policy was made yet.")
 
 
+def refusals_table(refused: Sequence[Mapping[str, Any]]) -> Table:
+    """Return refused fills that wait for somebody."""
+    columns = (
+        Column(key="received_at", header="Received"),
+        Column(key="execution_id", header="Execution"),
+        Column(key="fill", header="Fill"),
+        Column(key="reason", header="Why"),
+    )
+    rows = tuple(
+        {
+            "received_at": one["received_at"][:16],
+            "execution_id": one["execution_id"],
+            "fill": " ".join(str(one["body"].get(name, "")) for name in ("strategy_id", "side", "quantity", "symbol")),
+            "reason": one["reason"],
+        }
+        for one in refused
+    )
+    return Table(title="Refused fills", columns=columns, rows=rows, empty="No refused fill waits for anybody.")
+
+
 def executors_table(executors: Sequence[Mapping[str, Any]]) -> Table:
     """Return what executors run, and how far they are behind."""
     rows: list[Mapping[str, Cell]] = [

@@ -12,20 +12,17 @@ from typing import Any, Final
 from sqlalchemy import Connection, delete, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from meta_pipeline.canonical import JsonValue, digest
-from meta_pipeline.errors import NotFound
+from meta_pipeline.canonical import JsonValue
 from meta_pipeline.policy.fills import Fill, objection
 from meta_pipeline.policy.round_trips import ClosedTrade, OpenTrip, pair
-from meta_pipeline.proposals.identity import clean_name, clean_reason
-from meta_pipeline.store import audit
 from meta_pipeline.store.live_books import list_strategies, open_scope, register_undeclared
+from meta_pipeline.store.live_refusals import RefusedFill, mend_refusals, note_refusals
 from meta_pipeline.store.queries import query
 from meta_pipeline.store.schema_policy import (
     live_closed_trades,
     live_days,
     live_fills,
     live_positions,
-    live_refused_fills,
     live_scopes,
 )
 
@@ -39,14 +36,6 @@ _TRADE_FIELDS: Final = (
     *("symbol", "exit_execution_id", "direction", "quantity", "entry_price", "exit_price", "pnl", "fees", "notional"),
     *("initial_risk", "n_fills", "opened_at", "closed_at"),
 )
-
-
-@dataclass(frozen=True, kw_only=True)
-class RefusedFill:
-    """A fill that was not taken in, and why, in a sentence."""
-
-    execution_id: str
-    reason: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +70,13 @@ class FillSummary:
 
 
 def ingest_fills(
-    connection: Connection, scope: str, fills: Sequence[Fill], *, actor: str, now: datetime
+    connection: Connection,
+    scope: str,
+    fills: Sequence[Fill],
+    *,
+    actor: str,
+    now: datetime,
+    unreadable: Sequence[RefusedFill] = (),
 ) -> FillSummary:
     """Take fills in. The same ones again add nothing; an empty list says that there were none.
 
@@ -92,6 +87,8 @@ def ingest_fills(
     ----------
     connection
         A transaction; one per book at a time writes, others wait.
+    unreadable
+        What came with them and could not even be read as a fill: refused like any other.
     """
     open_scope(connection, scope, actor=actor, now=now)
     connection.execute(select(func.pg_advisory_xact_lock(_INGEST_LOCK, func.hashtext(scope))))
@@ -100,8 +97,10 @@ def ingest_fills(
         .where(live_scopes.c.scope == scope)
         .values(fills_seen_at=func.greatest(live_scopes.c.fills_seen_at, now))
     )
-    refused = [(fill, why) for fill in fills if (why := objection(fill, now=now)) is not None]
-    faulty = {id(fill) for fill, _ in refused}
+    faults = [(fill, why) for fill in fills if (why := objection(fill, now=now)) is not None]
+    faulty = {id(fill) for fill, _ in faults}
+    refused = [*unreadable, *(_refused(fill, why) for fill, why in faults)]
+    note_refusals(connection, scope, refused, now=now)
     usable = [fill for fill in fills if id(fill) not in faulty]
     by_id: dict[str, Fill] = {}
     for fill in usable:
@@ -109,9 +108,10 @@ def ingest_fills(
     register_undeclared(connection, scope, [fill.strategy_id for fill in by_id.values()], now=now)
     new = _insert(connection, scope, list(by_id.values()), now=now)
     n_duplicates, conflicting = _compare(connection, scope, usable, by_id, new)
-    refused += conflicting
-    _note_refusals(connection, scope, refused, now=now)
-    _resolve(connection, scope, new, actor=actor, now=now)
+    mend_refusals(connection, scope, new, actor=actor, now=now)
+    # Two fills under one id contradict each other, also where one of them was just taken in: that is mended by nobody.
+    conflicts = [_refused(fill, why) for fill, why in conflicting]
+    note_refusals(connection, scope, conflicts, now=now)
     numbers = {one.strategy_id: one for one in list_strategies(connection, scope)}
     streams: dict[tuple[int, str], list[Fill]] = {}
     for execution_id in new:
@@ -122,43 +122,15 @@ def ingest_fills(
     return FillSummary(
         accepted=len(new),
         duplicates=n_duplicates,
-        refused=tuple(RefusedFill(execution_id=fill.execution_id, reason=why) for fill, why in refused),
+        refused=(*refused, *conflicts),
         closed_trades=closed,
         undeclared=tuple(sorted(name for name in named if numbers[name].status == "UNDECLARED")),
     )
 
 
-def unresolved_refusals(connection: Connection, scope: str) -> int:
-    """Return how many refused fills nobody has mended or dismissed."""
-    columns = live_refused_fills.c
-    statement = select(func.count()).where(columns.scope == scope, columns.resolved_at.is_(None))
-    return int(connection.execute(statement).scalar_one())
-
-
-def dismiss_refusals(connection: Connection, scope: str, *, reason: str, actor: str, now: datetime) -> int:
-    """Say that the refused fills of a book were never real; return how many there were.
-
-    Raises
-    ------
-    InputError
-        If there is no reason.
-    NotFound
-        If there is nothing to dismiss.
-    """
-    why = clean_reason(reason, what="the dismissal")
-    columns = live_refused_fills.c
-    done = connection.execute(
-        update(live_refused_fills)
-        .where(columns.scope == scope, columns.resolved_at.is_(None))
-        .values(resolved_at=now, resolved_by=clean_name(actor))
-    ).rowcount
-    if not done:
-        raise NotFound(f"the book {scope!r} has no refused fills that wait for anybody")
-    event = audit.Event(
-        action="live.dismiss", subject_type="live_scope", subject_id=scope, payload={"fills": done, "reason": why}
-    )
-    audit.append(connection, event, actor=actor, at=now)
-    return done
+def _refused(fill: Fill, why: str) -> RefusedFill:
+    fields = {name: getattr(fill, name) for name in _FILL_FIELDS}
+    return RefusedFill(execution_id=str(fill.execution_id), reason=why, fields=fields)
 
 
 def _insert(connection: Connection, scope: str, fills: Sequence[Fill], *, now: datetime) -> list[str]:
@@ -184,47 +156,6 @@ def _compare(
     why = "this execution id belongs to another fill, which stands"
     conflicts = [(fill, why) for fill in others if fill.content_digest() != digests[fill.execution_id]]
     return len(others) - len(conflicts), conflicts
-
-
-def _note_refusals(connection: Connection, scope: str, refused: Sequence[tuple[Fill, str]], *, now: datetime) -> None:
-    rows = [
-        {
-            "scope": scope,
-            "execution_id": _storable(fill.execution_id)[:128],
-            "content_digest": _refusal_digest(fill),
-            "reason": _storable(why)[:2000],
-            "body": _refused_body(fill),
-            "received_at": now,
-        }
-        for fill, why in refused
-    ]
-    if rows:
-        connection.execute(upsert(live_refused_fills).on_conflict_do_nothing(), rows)
-
-
-def _refused_body(fill: Fill) -> dict[str, JsonValue]:
-    # What is wrong with it may be that it is no JSON: so everything as text.
-    return {name: _storable(str(getattr(fill, name)))[:200] for name in _FILL_FIELDS}
-
-
-def _refusal_digest(fill: Fill) -> str:
-    return digest(_refused_body(fill))
-
-
-def _storable(value: object) -> str:
-    return str(value).replace("\x00", "\\0").encode("utf-8", "backslashreplace").decode("utf-8")
-
-
-def _resolve(connection: Connection, scope: str, new: Sequence[str], *, actor: str, now: datetime) -> None:
-    """Note that a refused fill was mended: one with its id was taken in."""
-    columns = live_refused_fills.c
-    if new:
-        connection.execute(
-            update(live_refused_fills)
-            .where(columns.scope == scope, columns.resolved_at.is_(None), columns.execution_id == text("ANY (:ids)"))
-            .values(resolved_at=now, resolved_by=clean_name(actor)),
-            {"ids": list(new)},
-        )
 
 
 @dataclass(kw_only=True)

@@ -22,7 +22,7 @@ from meta_pipeline.policy.risk_mode import ModeState
 from meta_pipeline.policy.scores import StrategyTable, TradeColumns, tabulate
 from meta_pipeline.store.binary_columns import read_columns
 from meta_pipeline.store.live_books import LiveStrategy, Scope, list_strategies, load_scope
-from meta_pipeline.store.live_trades import unresolved_refusals
+from meta_pipeline.store.live_refusals import unresolved_refusals
 from meta_pipeline.store.queries import query
 from meta_pipeline.store.schema_policy import live_capital, policy_halts
 

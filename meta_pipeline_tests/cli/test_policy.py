@@ -48,9 +48,15 @@ def test_from_files_to_a_policy_at_the_shell(database: Database, shell: Shell, t
     assert "60 new fills" in told.out
     assert "row 62: quantity is 'many', which is no number" in told.out
     assert shell.ask("live", "prices", str(quotes))["days_written"] == 200
+    # A row that nobody can read may be a position that nobody knows of.
+    waiting = shell.run("live", "refused").out
+    assert "quantity is 'many'" in waiting
+    assert "1 fills were refused" in shell.run("policy", "evaluate").out
+    assert shell.run("live", "dismiss", "--reason", "a line of the export's footer").code == 0
+    assert "No refused fill waits" in shell.run("live", "refused").out
     made = shell.run("policy", "evaluate")
     for seen in (
-        "DEFENSIVE: S0 (live, version 1, default profile)",
+        "DEFENSIVE: S0 (live, version 2, default profile)",
         "calm for 0.0 of the 4 hours",
         "win rate",
         "file: published",
@@ -59,11 +65,13 @@ def test_from_files_to_a_policy_at_the_shell(database: Database, shell: Shell, t
     status = shell.ask("policy", "status")
     assert status["policy"]["allowed_strategies"] == ["S0"]
     assert status["publications"][0]["error"] is None
-    assert "No executor has reported." in shell.run("policy", "status").out
+    seen_by_people = shell.run("policy", "status").out
+    assert "No executor has reported." in seen_by_people
+    assert "file: published" in seen_by_people
     document = shell.run("policy", "show").out.strip()
     ring = json.loads(shell.run("policy", "keys", "export").out)
     keys = {key: b64decode(value) for key, value in ring["ed25519"].items()}
-    assert read_document(document, scope="live", verifier=Ed25519Verifier(keys)).version == 1
+    assert read_document(document, scope="live", verifier=Ed25519Verifier(keys)).version == 2
     assert shell.run("policy", "show", "7").code == 1
 
 
@@ -131,6 +139,12 @@ def test_strategies_are_admitted_and_refusals_dismissed_at_the_shell(
         path.write_text(content)
         assert said in shell.run("live", "ingest", str(path)).err
     assert "no file" in shell.run("live", "ingest", str(tmp_path / "nowhere.csv")).err
+    for amount in ("nan", "inf"):
+        assert "must be a number" in shell.run("live", "capital", amount).err
+    early = tmp_path / "early.csv"
+    columns = "execution_id,strategy_id,symbol,side,quantity,price,executed_at"
+    early.write_text(f"{columns}\ne1,A,X,BUY,1,1,0001-01-01T00:00:00+14:00\n")
+    assert "no time in UTC" in shell.run("live", "ingest", str(early)).out
 
 
 def test_tokens_are_shown_once_listed_and_revoked(database: Database, shell: Shell) -> None:

@@ -15,7 +15,7 @@ from meta_pipeline.errors import Conflict, InputError, NotFound, NotPermitted, U
 from meta_pipeline.policy.client import HmacVerifier, PolicyClient, read_document
 from meta_pipeline.policy.modes import RiskMode
 from meta_pipeline.settings import Settings
-from meta_pipeline.store import audit, live_books, live_trades, policies, policy_views
+from meta_pipeline.store import audit, live_books, live_refusals, live_trades, policies, policy_views
 from meta_pipeline.store.database import Database
 from meta_pipeline.store.policies import Request, evaluate_policy, latest_policy
 from meta_pipeline_tests.store.live_book import (
@@ -232,7 +232,7 @@ def test_a_refused_fill_makes_the_book_unknown_until_it_is_dismissed(database: D
     assert worried.risk_mode is RiskMode.DEFENSIVE
     assert worried.reasons[0]["code"] == "refused_fills"
     with database.begin() as connection:
-        assert live_trades.dismiss_refusals(connection, "live", reason="a test order", actor="ann", now=NOW) == 1
+        assert live_refusals.dismiss_refusals(connection, "live", reason="a test order", actor="ann", now=NOW) == 1
     assert evaluate_at(database, NOW + timedelta(minutes=31)).reasons[0]["code"] != "refused_fills"
 
 

@@ -12,7 +12,7 @@ from sqlalchemy import text
 from meta_pipeline.errors import Conflict, InputError, NotFound
 from meta_pipeline.policy.fills import Fill
 from meta_pipeline.policy.prices import Price
-from meta_pipeline.store import live_books, live_trades
+from meta_pipeline.store import live_books, live_refusals, live_trades
 from meta_pipeline.store.binary_columns import read_columns
 from meta_pipeline.store.database import Database
 from meta_pipeline_tests.store.live_book import NOW, round_trips
@@ -108,12 +108,12 @@ def test_another_fill_under_a_known_id_is_refused_and_noted_and_mended_by_none_b
     summary = ingest(database, [replace(buy, price=1.0)])
     assert [one.reason for one in summary.refused] == ["this execution id belongs to another fill, which stands"]
     with database.connect() as connection:
-        assert live_trades.unresolved_refusals(connection, "live") == 1
+        assert live_refusals.unresolved_refusals(connection, "live") == 1
     ingest(database, [replace(buy, price=1.0)])
     with database.begin() as connection:
-        assert live_trades.dismiss_refusals(connection, "live", reason="double report", actor="ann", now=NOW) == 1
+        assert live_refusals.dismiss_refusals(connection, "live", reason="double report", actor="ann", now=NOW) == 1
         with pytest.raises(NotFound, match="no refused fills"):
-            live_trades.dismiss_refusals(connection, "live", reason="again", actor="ann", now=NOW)
+            live_refusals.dismiss_refusals(connection, "live", reason="again", actor="ann", now=NOW)
 
 
 def test_a_refused_fill_is_mended_by_a_good_one_with_its_id_and_never_stops_the_others(database: Database) -> None:
@@ -123,7 +123,16 @@ def test_a_refused_fill_is_mended_by_a_good_one_with_its_id_and_never_stops_the_
     assert (summary.accepted, len(summary.refused)) == (2, 2)
     ingest(database, fills[:1])
     with database.connect() as connection:
-        assert live_trades.unresolved_refusals(connection, "live") == 1
+        assert live_refusals.unresolved_refusals(connection, "live") == 1
+
+
+def test_two_fills_under_one_id_contradict_each_other_also_where_they_come_together(database: Database) -> None:
+    buy, *_ = round_trips("A", 1, seed=1)
+    assert ingest(database, [buy, replace(buy, price=1.0)]).accepted == 1
+    with database.connect() as connection:
+        assert live_refusals.unresolved_refusals(connection, "live") == 1
+        (waiting,) = live_refusals.list_refusals(connection, "live", limit=5)
+    assert (waiting["execution_id"], waiting["body"]["price"]) == (buy.execution_id, "1.0")
 
 
 def test_that_there_were_none_is_said_too_and_never_moves_back(database: Database) -> None:
