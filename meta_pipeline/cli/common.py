@@ -28,6 +28,13 @@ JSON_SCHEMA_VERSION = 1
 """Rises when a field of any `--json` answer is renamed or removed."""
 
 
+class UsageError(InputError):
+    """Options or arguments that no run of the command could take: exit code 2, as for those the parser refuses."""
+
+    code = "usage"
+    exit_code = 2
+
+
 def settings() -> "Settings":
     """Read the settings from the environment and .env.
 
@@ -116,11 +123,13 @@ def confirm_digest(digest: str, *, what: str) -> None:
 
     Raises
     ------
+    UsageError
+        If there is no terminal to ask on.
     InputError
-        If there is no terminal to ask on, or the typed digits differ.
+        If the typed digits differ.
     """
     if not sys.stdin.isatty():
-        raise InputError(f"no digest given for {what} and no terminal to ask on; pass --digest {digest}")
+        raise UsageError(f"no digest given for {what} and no terminal to ask on; pass --digest {digest}")
     typed: str = typer.prompt(f"Type the first 8 digits of the digest to {what} [{digest[:8]}]")
     if typed.strip().lower() != digest[:8]:
         raise InputError(f"typed {typed!r}, but the digest starts with {digest[:8]}; nothing was decided")

@@ -47,6 +47,11 @@ def ingest(
     from meta_pipeline.backtests.importers import Delivery, choose
     from meta_pipeline.store.backtests import RunStore
 
+    # A number that annualises nothing would put every run into quarantine.
+    if periods_per_year is not None and not 0 < periods_per_year < float("inf"):
+        raise common.UsageError(
+            f"--periods-per-year is {periods_per_year}; say how many returns a year has, such as 252"
+        )
     status = common.console(stderr=True)
     with status.status(f"Reading {path.name} ..."):
         delivery = Delivery(

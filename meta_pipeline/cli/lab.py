@@ -84,7 +84,7 @@ def future(
     from meta_pipeline.store.judging import judge_all
 
     if days is not None and as_of is not None:
-        raise InputError("give either --days or --as-of, not both")
+        raise common.UsageError("give either --days or --as-of, not both")
     now, settings = common.now(), common.settings()
     longest = (
         max(lab.load_prices(market.market_id).dates[-1].item() for market in lab.markets()) - lab.CAMPAIGN_END

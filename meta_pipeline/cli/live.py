@@ -101,7 +101,7 @@ def capital(
     from meta_pipeline.store.live_books import record_capital
 
     if not isfinite(amount):
-        raise InputError(f"the amount is {amount}; it must be a number")
+        raise common.UsageError(f"the amount is {amount}; it must be a number")
     now = common.now()
     effective = now if at is None else at.replace(tzinfo=UTC)
     named = flow or f"cli-{digest([scope, amount, effective.isoformat()])[:16]}"
@@ -158,7 +158,7 @@ def declare(
 def admit(
     strategy: Annotated[str, typer.Argument(help="A declared strategy without a record.")],
     reason: Annotated[str, typer.Option(help="Why; it is kept.")],
-    days: Annotated[float, typer.Option(min=0.01, help="For how long.")] = 30.0,
+    days: Annotated[float, typer.Option(min=0.01, max=3660, help="For how long.")] = 30.0,
     scope: Scope = LIVE,
     as_json: AsJson = False,
 ) -> None:
@@ -296,10 +296,10 @@ def replay_lab(database: "Database", scope: str) -> "tuple[FillSummary, int]":
 def _rows(paths: Sequence[Path]) -> Iterator[tuple[str, dict[str, Any]]]:
     for path in paths:
         if not path.is_file():
-            raise InputError(f"there is no file {path}")
+            raise common.UsageError(f"there is no file {path}")
         read = _READERS.get(path.suffix.lower())
         if read is None:
-            raise InputError(f"{path} is none of {', '.join(_READERS)}; name the file by its format")
+            raise common.UsageError(f"{path} is none of {', '.join(_READERS)}; name the file by its format")
         for number, row in read(path):
             yield f"{path}, row {number}", row
 

@@ -291,7 +291,7 @@ def _one_of(kinds: Any, value: str, option: str) -> Any:
     try:
         return kinds(value)
     except ValueError:
-        raise InputError(f"{option} is {value!r}; write {' or '.join(kinds)}") from None
+        raise common.UsageError(f"{option} is {value!r}; write {' or '.join(kinds)}") from None
 
 
 def _lab(chosen: "TrainingSettings") -> "tuple[Inputs, TrainingSettings]":

@@ -7,7 +7,6 @@ import typer
 
 from meta_pipeline.cli import common
 from meta_pipeline.cli.model_files import Horizon, Models, Outcomes, Predictions, inputs_named, names_of, version_json
-from meta_pipeline.errors import InputError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -31,7 +30,7 @@ def record(
     from meta_pipeline.store.recording import record_logs
 
     if predictions is None and outcomes is None:
-        raise InputError("nothing to record; name --predictions, --outcomes, or both")
+        raise common.UsageError("nothing to record; name --predictions, --outcomes, or both")
     names = names_of(models) or names_of(common.settings().base_models)
     assert names is not None
     with common.open_database() as database:

@@ -7,7 +7,6 @@ import typer
 
 from meta_pipeline.cli import common
 from meta_pipeline.cli.common import AsJson
-from meta_pipeline.errors import InputError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -51,7 +50,7 @@ def list_(
 
 def _one_of(name: str, value: str | None, allowed: list[str]) -> None:
     if value is not None and value not in allowed:
-        raise InputError(f"--{name} {value!r} is none of: {', '.join(allowed)}")
+        raise common.UsageError(f"--{name} {value!r} is none of: {', '.join(allowed)}")
 
 
 def _table(found: "list[RunRecord]") -> "Table":

@@ -22,7 +22,7 @@ app = typer.Typer(no_args_is_help=True, help="Who may use the HTTP API, and for 
 def new(
     name: Annotated[str, typer.Option(help="Who acts with it: decisions are recorded under this name.")],
     role: Annotated[str, typer.Option(help="reader, executor, researcher, approver or operator.")],
-    days: Annotated[float, typer.Option(min=0.01, help="For how long.")] = 365.0,
+    days: Annotated[float, typer.Option(min=0.01, max=3660, help="For how long.")] = 365.0,
     as_json: AsJson = False,
 ) -> None:
     """Make a token. Its text is shown once and kept nowhere.

@@ -11,7 +11,7 @@ from sqlalchemy import select
 from typer import Typer
 from typer.testing import CliRunner, Result
 
-from meta_pipeline.cli import ingest, runs
+from meta_pipeline.cli import common, ingest, runs
 from meta_pipeline.errors import InputError, MetaPipelineError, NotFound, NothingToDo
 from meta_pipeline.store.database import Database
 from meta_pipeline.store.regimes import read_regimes
@@ -104,6 +104,13 @@ def test_an_empty_campaign_is_nothing_to_do(opened: Database, tmp_path: Path) ->
 def test_a_path_that_is_not_there_is_a_usage_error(tmp_path: Path) -> None:
     assert put(tmp_path / "nowhere").exit_code == 2
     assert call(ingest.app, str(tmp_path), "--strategy", "trend").exit_code == 2
+
+
+@pytest.mark.parametrize("given", ["nan", "-5", "0", "inf"])
+def test_a_number_of_periods_that_annualises_nothing_is_a_usage_error(tmp_path: Path, given: str) -> None:
+    with pytest.raises(common.UsageError, match="say how many returns a year has") as refused:
+        put(files(tmp_path), "--periods-per-year", given)
+    assert refused.value.exit_code == 2
 
 
 def test_a_file_that_cannot_be_read_writes_nothing(opened: Database, tmp_path: Path) -> None:

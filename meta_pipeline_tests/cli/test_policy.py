@@ -140,7 +140,9 @@ def test_strategies_are_admitted_and_refusals_dismissed_at_the_shell(
         assert said in shell.run("live", "ingest", str(path)).err
     assert "no file" in shell.run("live", "ingest", str(tmp_path / "nowhere.csv")).err
     for amount in ("nan", "inf"):
-        assert "must be a number" in shell.run("live", "capital", amount).err
+        answer = shell.run("live", "capital", amount)
+        assert "must be a number" in answer.err
+        assert answer.code == 2
     early = tmp_path / "early.csv"
     columns = "execution_id,strategy_id,symbol,side,quantity,price,executed_at"
     early.write_text(f"{columns}\ne1,A,X,BUY,1,1,0001-01-01T00:00:00+14:00\n")
