@@ -45,6 +45,16 @@ class Executor(Protocol):
         """
         ...
 
+    def __enter__(self) -> Self:
+        """Be used in a `with`, at whose end the workers end."""
+        ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End the workers."""
+        ...
+
 
 class InProcess:
     """Runs one job after another in this process: for tests, for debugging, and where processes are not to be had."""

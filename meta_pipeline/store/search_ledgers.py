@@ -5,8 +5,9 @@ their own in the database, so that neither its Alembic nor ours meets the other'
 """
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -37,11 +38,14 @@ class SearchPlace:
         How workers build what keeps checkpoints.
     described
         The place, for people; without secrets.
+    lock
+        Makes this process the only coordinator of a search of a name, as a context; Conflict if another one is.
     """
 
     storage: "optuna.storages.BaseStorage"
     checkpoints: Reference
     described: str
+    lock: "Callable[[str], contextlib.AbstractContextManager[None]]"
 
 
 class _KernelLock:
@@ -81,7 +85,12 @@ def folder_place(folder: Path) -> SearchPlace:
         storage = JournalStorage(JournalFileBackend(str(journal), lock_obj=_KernelLock(folder / "journal.lock")))  # type: ignore[arg-type]
     except ValueError as error:  # what JSON's errors are
         raise ArtifactBroken(f"{journal} has a line that is no JSON: {error}; restore it from a backup") from error
-    return SearchPlace(storage=storage, checkpoints=checkpoints_in(folder / "checkpoints"), described=str(folder))
+    return SearchPlace(
+        storage=storage,
+        checkpoints=checkpoints_in(folder / "checkpoints"),
+        described=str(folder),
+        lock=partial(folder_coordinator, folder),
+    )
 
 
 def checkpoints_in(folder: Path) -> Reference:
@@ -110,7 +119,9 @@ def database_place(database: "Database", checkpoints: Reference) -> SearchPlace:
             database.address.url().render_as_string(hide_password=False),
             engine_kwargs={"connect_args": arguments, "pool_pre_ping": True},
         )
-    return SearchPlace(storage=storage, checkpoints=checkpoints, described=database.url)
+    return SearchPlace(
+        storage=storage, checkpoints=checkpoints, described=database.url, lock=partial(database_coordinator, database)
+    )
 
 
 @contextlib.contextmanager

@@ -1,0 +1,347 @@
+"""`meta-pipeline search`: find parameters by Hyperband, go on after a crash, look at what was found."""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from meta_pipeline.canonical import JsonValue
+from meta_pipeline.cli import common
+from meta_pipeline.cli.common import AsJson
+from meta_pipeline.errors import InputError
+
+if TYPE_CHECKING:
+    from meta_pipeline.hyperband.executors import Executor
+    from meta_pipeline.hyperband.ledger import Ledger
+    from meta_pipeline.hyperband.progress import Progress
+    from meta_pipeline.hyperband.results import SearchResult
+    from meta_pipeline.hyperband.search_settings import SearchSettings
+    from meta_pipeline.store.database import Database
+    from meta_pipeline.store.search_ledgers import SearchPlace
+
+app = typer.Typer(no_args_is_help=True, help="Find a strategy's parameters by Hyperband, on real prices.")
+
+FORESTS = "meta_pipeline.hyperband.forest_evaluator:build"
+
+Name = Annotated[str, typer.Argument(help="The search's name.")]
+Workers = Annotated[
+    int | None, typer.Option(min=1, help="Processes that evaluate; unset: one per core. Never changes what is found.")
+]
+WhereToRun = Annotated[
+    Literal["local", "in-process", "dask"], typer.Option("--executor", help="What runs the evaluations.")
+]
+Scheduler = Annotated[str | None, typer.Option(help="Address of a Dask scheduler; unset: a cluster on this machine.")]
+Iterations = Annotated[int | None, typer.Option(min=1, help="How often all brackets run in all.")]
+
+
+@app.command()
+def run(
+    data: Annotated[
+        Path | None, typer.Option(help="OHLCV bars, parquet or CSV; unset: the lab's real daily prices.")
+    ] = None,
+    symbols: Annotated[str | None, typer.Option(help="Which of its symbols, separated by commas; unset: all.")] = None,
+    r: Annotated[int, typer.Option("--r", help="R: units of the resource that the best configurations get.")] = 81,
+    eta: Annotated[int, typer.Option(help="One in eta is promoted.")] = 3,
+    iterations: Annotated[int, typer.Option(min=1, help="How often all brackets run.")] = 1,
+    allocation: Annotated[
+        Literal["algorithm1", "table1"], typer.Option(help="Which of the two published tables.")
+    ] = "algorithm1",
+    sampler: Annotated[Literal["bohb", "random"], typer.Option(help="How configurations are drawn.")] = "bohb",
+    promotion: Annotated[
+        Literal["synchronous", "asha"],
+        typer.Option(help="asha waits for nobody, and gives up that the same search finds the same."),
+    ] = "synchronous",
+    overlap: Annotated[
+        int, typer.Option(min=0, help="Brackets that may run beside the oldest: busier workers, later lessons.")
+    ] = 0,
+    objectives: Annotated[
+        str, typer.Option(help="Several objectives, METRIC:max,METRIC:min...; `pareto`: the usual ones.")
+    ] = "",
+    live: Annotated[
+        Path | None, typer.Option(help="JSON file of the live configuration, evaluated on the same days.")
+    ] = None,
+    min_improvement: Annotated[
+        float, typer.Option(min=0, help="Share by which the best must be above the live one.")
+    ] = 0.05,
+    seed: Annotated[int | None, typer.Option(help="Root of every draw; unset: the settings'.")] = None,
+    name: Annotated[str | None, typer.Option(help="Of the search; unset: made of data and settings.")] = None,
+    evaluator: Annotated[str, typer.Option(help="Your own strategy: package.module:function.")] = FORESTS,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="A setting of the evaluator, KEY=JSON; may be given often.")
+    ] = None,
+    workers: Workers = None,
+    executor: WhereToRun = "local",
+    scheduler: Scheduler = None,
+    as_json: AsJson = False,
+) -> None:
+    """Search; the same command again goes on where it was, and changes nothing once it is finished."""
+    from meta_pipeline.hyperband.protocol import Reference
+    from meta_pipeline.hyperband.search_settings import PARETO, SearchSettings, parse_objectives
+
+    drawn = common.settings().seed if seed is None else seed
+    reference = Reference(
+        target=evaluator, settings=_evaluator_settings(evaluator, data, symbols, r=r, eta=eta, more=set_ or [])
+    )
+    built = reference.build()
+    given = SearchSettings(
+        name=name or _usual_name(data, built.fingerprint, f"r{r}-eta{eta}-seed{drawn}"),
+        maximum_resource=r,
+        eta=eta,
+        allocation=allocation,
+        iterations=iterations,
+        seed=drawn,
+        sampler=sampler,
+        promotion=promotion,
+        overlap=overlap,
+        objectives=parse_objectives(PARETO if objectives == "pareto" else objectives),
+        min_improvement=min_improvement,
+        live_config=None if live is None else _read_object(live),
+        evaluator=reference,
+        fingerprint=built.fingerprint,
+        space=built.space,
+    )
+    with _opened(given.name) as (place, database):
+        from meta_pipeline.hyperband.ledger import create_or_open
+
+        def begin() -> "Ledger":
+            return create_or_open(place.storage, given)
+
+        _go_on(place, database, given.name, begin, _executor(executor, workers, scheduler), as_json=as_json)
+
+
+@app.command()
+def resume(
+    name: Name,
+    iterations: Iterations = None,
+    workers: Workers = None,
+    executor: WhereToRun = "local",
+    scheduler: Scheduler = None,
+    as_json: AsJson = False,
+) -> None:
+    """Go on with a search that was interrupted, or give a finished one more iterations."""
+    from meta_pipeline.hyperband.ledger import open_existing
+
+    with _opened(name) as (place, database):
+
+        def begin() -> "Ledger":
+            ledger = open_existing(place.storage, name)
+            if iterations is not None:
+                ledger.extend(ledger.settings.with_iterations(iterations))
+            return ledger
+
+        _go_on(place, database, name, begin, _executor(executor, workers, scheduler), as_json=as_json)
+
+
+@app.command()
+def status(
+    name: Annotated[str | None, typer.Argument(help="One search; unset: all.")] = None, as_json: AsJson = False
+) -> None:
+    """List the searches, or say how far one is; also while it runs."""
+    from meta_pipeline.hyperband.ledger import open_existing, searches
+    from meta_pipeline.hyperband.results import result_of
+    from meta_pipeline.report import search as shown
+
+    with _opened(name or "") as (place, _):
+        names = searches(place.storage) if name is None else [name]
+        ledgers = [open_existing(place.storage, each) for each in names]
+        results = [result_of(ledger.settings, ledger.entries()) for ledger in ledgers]
+    payload: list[JsonValue] = [shown.status_json(result) for result in results]
+    common.emit(
+        {"searches": payload},
+        as_json=as_json,
+        human=lambda console: console.print(shown.status_table(results).rich()),
+    )
+
+
+@app.command()
+def show(
+    name: Name,
+    top: Annotated[int, typer.Option(min=1, help="How many of the best configurations.")] = 10,
+    as_json: AsJson = False,
+) -> None:
+    """Show what a search found: the configurations that had the whole resource, the best first."""
+    result = _result(name)
+    _show(result, top=top, as_json=as_json)
+
+
+@app.command()
+def export(
+    name: Name,
+    into: Annotated[Path, typer.Option("--into", help="Folder; made if it is not there.")] = Path(),
+    as_json: AsJson = False,
+) -> None:
+    """Write top_configs.json, optimization_history.csv and hyperband_results.json into a folder."""
+    from meta_pipeline.report.search import write_files
+
+    written = write_files(_result(name), into)
+    told = "\n".join(str(path) for path in written)
+    common.emit(
+        {"written": [str(path) for path in written]},
+        as_json=as_json,
+        human=lambda console: console.print(told, markup=False),
+    )
+
+
+def _go_on(
+    place: "SearchPlace",
+    database: "Database",
+    name: str,
+    begin: Callable[[], "Ledger"],
+    executor: "Executor",
+    *,
+    as_json: bool,
+) -> None:
+    """Be the coordinator until the search is finished; what it has found is written down however it ends."""
+    import time
+
+    from meta_pipeline.hyperband.results import result_of
+    from meta_pipeline.hyperband.search import Search
+    from meta_pipeline.store import search as kept
+
+    _one_thread_each()
+    with place.lock(name):
+        ledger = begin()
+        search = Search(ledger, place.checkpoints, worker=_worker(), clock=time.time)
+        try:
+            with executor, _bar(ledger.settings) as on_progress:
+                search.run(executor, on_progress=on_progress)
+        finally:
+            result = result_of(ledger.settings, ledger.entries())
+            with database.begin() as connection:
+                kept.record(connection, result, place=place.described, now=common.now())
+    _show(result, top=5, as_json=as_json)
+
+
+def _show(result: "SearchResult", *, top: int, as_json: bool) -> None:
+    from rich.console import Console
+
+    from meta_pipeline.report import search as shown
+
+    def human(console: Console) -> None:
+        console.print(shown.top_table(result, limit=top).rich())
+        for line in shown.summary_lines(result):
+            console.print(line, markup=False)
+
+    common.emit(result.to_json(), as_json=as_json, human=human)
+
+
+def _result(name: str) -> "SearchResult":
+    from meta_pipeline.hyperband.ledger import open_existing
+    from meta_pipeline.hyperband.results import result_of
+
+    with _opened(name) as (place, _):
+        ledger = open_existing(place.storage, name)
+        return result_of(ledger.settings, ledger.entries())
+
+
+@contextmanager
+def _opened(name: str) -> "Iterator[tuple[SearchPlace, Database]]":
+    """Open where searches are: PostgreSQL if the settings name a server, else a folder of the project's home."""
+    from meta_pipeline.store.search_ledgers import database_place, folder_place
+
+    with common.open_database() as database:
+        if database.is_embedded:
+            yield folder_place(common.settings().home / "search"), database
+        else:
+            from meta_pipeline.orchestration.search_worker import checkpoints_of
+
+            yield database_place(database, checkpoints_of(name)), database
+
+
+def _executor(kind: str, workers: int | None, scheduler: str | None) -> "Executor":
+    from meta_pipeline.hyperband.executors import InProcess, LocalPool
+
+    if scheduler is not None and kind != "dask":
+        raise InputError(f"--scheduler {scheduler} is for --executor dask, and the executor is {kind}")
+    if kind == "in-process":
+        return InProcess()
+    if kind == "dask":
+        from meta_pipeline.hyperband.dask_executor import DaskExecutor
+
+        return DaskExecutor(scheduler, workers=workers if scheduler else workers or _cores())
+    return LocalPool(workers or _cores())
+
+
+def _evaluator_settings(
+    evaluator: str, data: Path | None, symbols: str | None, *, r: int, eta: int, more: list[str]
+) -> dict[str, Any]:
+    import json
+
+    settings: dict[str, Any] = {}
+    if evaluator == FORESTS:
+        named = [symbol.strip() for symbol in symbols.split(",")] if symbols else None
+        source = {"path": None if data is None else str(data.expanduser().absolute()), "symbols": named}
+        settings = {"data": source, "max_resource": r, "eta": eta}
+    elif data is not None or symbols is not None:
+        raise InputError(f"--data and --symbols are of the built-in strategy; {evaluator} takes --set KEY=JSON")
+    for item in more:
+        key, equals, text = item.partition("=")
+        if not (key and equals):
+            raise InputError(f"--set {item!r} is not KEY=JSON, as in --set horizon=12")
+        try:
+            settings[key] = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise InputError(f"--set {item!r}: {text!r} is no JSON ({error}); texts need quotes: '\"auto\"'") from error
+    return settings
+
+
+def _usual_name(data: Path | None, fingerprint: str, rest: str) -> str:
+    return f"{'lab' if data is None else data.stem}-{fingerprint[:8]}-{rest}"
+
+
+def _read_object(path: Path) -> dict[str, Any]:
+    import json
+
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot read a configuration from {path}: {error}") from error
+    if not isinstance(found, dict):
+        raise InputError(f"{path} holds {type(found).__name__}; a configuration is a JSON object")
+    return found
+
+
+@contextmanager
+def _bar(settings: "SearchSettings") -> "Iterator[Callable[[Progress], None]]":
+    """Show a bar on standard error: rung, bracket, best, time left. Piped, it is not there."""
+    from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    console = common.console(stderr=True)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f} %"),
+        TimeRemainingColumn(),
+    )
+    with Bar(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("Beginning ...", total=1.0)
+
+        def on_progress(progress: "Progress") -> None:
+            best = (
+                "none yet" if progress.best_value is None else f"{progress.best_value:.3f} at {progress.best_resource}"
+            )
+            where = f"iteration {(progress.iteration or 0) + 1}/{settings.iterations}  bracket {progress.bracket}"
+            told = f"{where}  rung {progress.rung}  best {best}"
+            bar.update(task, completed=progress.finished_share, description=told)
+
+        yield on_progress
+
+
+def _one_thread_each() -> None:
+    """Let each worker process compute with one thread: two cores have room for two, not for two times two."""
+    for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
+        os.environ.setdefault(variable, "1")
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _worker() -> str:
+    import socket
+
+    return f"{socket.gethostname()}/{os.getpid()}"

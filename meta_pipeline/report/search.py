@@ -1,0 +1,148 @@
+"""A search as tables, lines and files."""
+
+import csv
+import io
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from meta_pipeline.canonical import JsonValue
+from meta_pipeline.hyperband.results import SearchResult
+from meta_pipeline.report.table import Cell, Column, Kind, Table
+
+_SHOWN_METRICS = ("sharpe_ratio", "profit_factor", "max_drawdown", "alpha_persistence")
+
+
+def top_table(result: SearchResult, *, limit: int) -> Table:
+    """Return the configurations with all of R, the best first."""
+    known = [name for name in _SHOWN_METRICS if any(name in top.result.metrics for top in result.top)]
+    columns = (
+        Column(key="rank", header="Rank", kind=Kind.COUNT),
+        Column(key="slot", header="Slot"),
+        Column(key="value", header="Value", kind=Kind.NUMBER),
+        Column(key="improvement", header="Beside live", kind=Kind.SIGNED_PERCENT),
+        *(Column(key=name, header=name.replace("_", " ").capitalize(), kind=Kind.NUMBER) for name in known),
+        Column(key="viable", header="Viable"),
+    )
+    rows: list[dict[str, Cell]] = [
+        {
+            "rank": top.rank,
+            "slot": str(top.entry.slot),
+            "value": top.result.value,
+            "improvement": top.improvement,
+            **{name: top.result.metrics.get(name) for name in known},
+            "viable": "yes" if top.is_feasible else "no",
+        }
+        for top in result.top[:limit]
+    ]
+    if result.live is None:
+        columns = tuple(column for column in columns if column.key != "improvement")
+    return Table(
+        title=f"Top configurations of {result.settings.name}",
+        columns=columns,
+        rows=tuple(rows),
+        empty="None has had the whole resource yet: meta-pipeline search resume NAME",
+    )
+
+
+def status_table(results: Sequence[SearchResult]) -> Table:
+    """Return how far each search is."""
+    return Table(
+        title="Searches",
+        columns=(
+            Column(key="name", header="Name"),
+            Column(key="state", header="State"),
+            Column(key="evaluations", header="Evaluations"),
+            Column(key="done", header="Done", kind=Kind.PERCENT),
+            Column(key="failures", header="Failures", kind=Kind.COUNT),
+            Column(key="best", header="Best value", kind=Kind.NUMBER),
+            Column(key="at", header="at units", kind=Kind.COUNT),
+            Column(key="digest", header="Digest"),
+        ),
+        rows=tuple(
+            {
+                "name": result.settings.name,
+                "state": "finished" if result.is_finished else "to be resumed",
+                "evaluations": f"{result.progress.evaluations}/{result.progress.evaluations_planned}",
+                "done": result.progress.finished_share,
+                "failures": result.progress.failures,
+                "best": result.progress.best_value,
+                "at": result.progress.best_resource,
+                "digest": result.digest[:12],
+            }
+            for result in results
+        ),
+        empty="None yet: meta-pipeline search run",
+    )
+
+
+def status_json(result: SearchResult) -> dict[str, JsonValue]:
+    """Return how far a search is, as JSON: the result without its lists."""
+    apart = {"top_configs", "settings"}
+    return {key: value for key, value in result.to_json().items() if key not in apart}
+
+
+def summary_lines(result: SearchResult) -> Iterator[str]:
+    """Say in words what was done, and what may be made of it."""
+    done = result.progress
+    yield (
+        f"{done.evaluations} evaluations of {len(result.entries) - (result.live is not None)} configurations, "
+        f"{done.units:,} units, {done.at_top} with all {result.settings.maximum_resource}; {done.failures} failed; "
+        f"{done.cpu_seconds:,.0f} s of processor time."
+    )
+    if not result.settings.is_deterministic:
+        yield "Promoted asynchronously: the same search may find something else."
+    if result.candidate is None:
+        yield f"No candidate: {result.reason}."
+    else:
+        yield (
+            f"Candidate: {result.candidate.entry.slot}. It is the best of many, which proves nothing yet: "
+            "the gates decide whether it is a winner."
+        )
+
+
+def write_files(result: SearchResult, folder: Path) -> list[Path]:
+    """Write the documented files of a search into a folder, each whole or not at all.
+
+    Returns
+    -------
+    list
+        The paths: top_configs.json, optimization_history.csv, hyperband_results.json.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    whole = result.to_json(history=True)
+    texts = {
+        "top_configs.json": _json({"search": result.settings.name, "top_configs": whole["top_configs"]}),
+        "optimization_history.csv": _csv(result),
+        "hyperband_results.json": _json(whole),
+    }
+    written = []
+    for name, text in texts.items():
+        path = folder / name
+        partial = folder / f".{name}.partial"
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(path)
+        written.append(path)
+    return written
+
+
+def _json(value: JsonValue) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _csv(result: SearchResult) -> str:
+    """Return one line per evaluation; parameters and metrics are columns, metrics with a prefix."""
+    metrics = sorted(
+        {name for entry in result.entries.values() for rung in entry.rungs.values() for name in rung.metrics}
+    )
+    first = ("slot", "iteration", "bracket", "number", "resource", "value", "error")
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow((*first, *result.settings.space.names, *(f"metric_{name}" for name in metrics)))
+    for row in result.history():
+        config, found = row["config"], row["metrics"]
+        assert isinstance(config, dict)
+        assert isinstance(found, dict)
+        parameters = (config[name] for name in result.settings.space.names)
+        writer.writerow((*(row[name] for name in first), *parameters, *(found.get(name) for name in metrics)))
+    return text.getvalue()
