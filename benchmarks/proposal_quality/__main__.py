@@ -7,7 +7,7 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks.proposal_quality import bars, campaigns, document
+from benchmarks.proposal_quality import bars, campaigns, document, repeated_looks
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "proposal-quality.md"
 
@@ -26,9 +26,15 @@ def main(arguments: list[str] | None = None) -> int:
         fresh = int.from_bytes(os.urandom(4)) if options.fresh_seed is None else options.fresh_seed
     start = time.perf_counter()
     table = campaigns.run(full=options.full, fresh_seed=fresh, tell=lambda line: print(line, file=sys.stderr))
+    looks = repeated_looks.run(
+        size="full" if options.full else "quick",
+        seed=campaigns.FIXED_SEED if fresh is None else fresh,
+        tell=lambda line: print(line, file=sys.stderr),
+    )
     seconds = time.perf_counter() - start
-    print("\n".join(document.sections(table)))
+    print("\n".join(document.sections(table, looks)))
     n = sum(len(rows["ours"]) for rows in table.values())
+    n += sum(len(rows) for rows in looks.values())
     print(f"{n:,} campaigns in {seconds:.0f} s")
     if options.full:
         import matplotlib
@@ -45,8 +51,8 @@ def main(arguments: list[str] | None = None) -> int:
             "fresh": str(fresh),
             "n": f"{n:,}",
         }
-        document.write(table, DOCUMENT, header)
-    missed = bars.failures(table)
+        document.write(table, looks, DOCUMENT, header)
+    missed = bars.failures(table, looks)
     for sentence in missed:
         print(f"MISSED: {sentence}")
     return 1 if missed else 0

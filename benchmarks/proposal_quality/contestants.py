@@ -44,30 +44,36 @@ class Forecast:
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """What a contestant made of one campaign. `alarmed`: it calls an effect significant, proposed or not."""
+    """What a contestant made of one campaign. `significant`: the changes it calls so, proposed or not."""
 
     proposals: tuple[Suggested, ...]
     forecasts: tuple[Forecast, ...]
-    alarmed: bool
+    significant: frozenset[Change]
+
+    @property
+    def alarmed(self) -> bool:
+        """Whether it calls anything significant."""
+        return bool(self.significant)
 
 
 def ours(campaign: Campaign) -> Answer:
-    """Ask the engine, as a nightly run does. Alarmed: any change of a knob has grade A or B, suppressed or not."""
+    """Ask the engine, as a nightly run does. Significant: changes of grade A or B, suppressed or not."""
     live = config_of(np.zeros(N_KNOBS, dtype=np.int64))
     found = propose(campaign.panel, knobs=KNOBS, live=live, parameters=Parameters(alpha=ALPHA))
-    proposals, forecasts, alarmed = [], [], False
+    proposals, forecasts, significant = [], [], set()
     for candidate in found.candidates:
         if candidate.proposal_type is not ProposalType.CONFIG_PARAMETER_CHANGE:
             continue
         knob, level = int(candidate.knob[1:]), candidate.to_value
         assert isinstance(level, int)
-        alarmed |= candidate.grade.value in {"A", "B"}
+        if candidate.grade.value in {"A", "B"}:
+            significant.add((knob, level))
         if candidate.probability_positive is not None:
             forecasts.append(Forecast(knob=knob, low=0, high=level, probability=candidate.probability_positive))
         if candidate.is_proposal:
             claim, contrast = candidate.expected_uplift or 0.0, candidate.effect.estimate or 0.0
             proposals.append(Suggested(change=(knob, level), claim=claim, contrast=contrast))
-    return Answer(proposals=tuple(proposals), forecasts=tuple(forecasts), alarmed=alarmed)
+    return Answer(proposals=tuple(proposals), forecasts=tuple(forecasts), significant=frozenset(significant))
 
 
 def predecessor(campaign: Campaign) -> Answer:
@@ -86,7 +92,7 @@ def predecessor(campaign: Campaign) -> Answer:
         forecasts.append(Forecast(knob=knob, low=values[0], high=values[1], probability=confidence))
         if delta > 0 and confidence >= MINIMUM_CONFIDENCE and delta >= MINIMUM_IMPROVEMENT:
             proposals.append(Suggested(change=(knob, values[1]), claim=delta, contrast=delta))
-    return Answer(proposals=tuple(proposals), forecasts=tuple(forecasts), alarmed=bool(proposals))
+    return _all_significant(proposals, forecasts)
 
 
 def welch(campaign: Campaign) -> Answer:
@@ -112,7 +118,13 @@ def welch(campaign: Campaign) -> Answer:
         forecasts.append(Forecast(knob=knob, low=0, high=level, probability=probability))
         if q_value <= ALPHA and delta > 0 and (knob not in best or delta > best[knob].claim):
             best[knob] = Suggested(change=(knob, level), claim=delta, contrast=delta)
-    return Answer(proposals=tuple(best.values()), forecasts=tuple(forecasts), alarmed=bool(best))
+    return _all_significant(list(best.values()), forecasts)
+
+
+def _all_significant(proposals: list[Suggested], forecasts: list[Forecast]) -> Answer:
+    """Return the answer of a contestant that proposes exactly what it calls significant."""
+    changes = frozenset(proposal.change for proposal in proposals)
+    return Answer(proposals=tuple(proposals), forecasts=tuple(forecasts), significant=changes)
 
 
 CONTESTANTS: Final = {"ours": ours, "predecessor": predecessor, "Welch + BH": welch}

@@ -32,12 +32,14 @@ class Figure:
 class Scored:
     """What one contestant did in one campaign, reduced to the sums the scores need.
 
+    `found`: the planted effect is proposed; `detected`: it is called significant (ours: grade A or B), proposed or not.
     True and realised effects of proposals are those of changing the live configuration as proposed. `pairs` holds each
     probability and whether the realised effect was positive.
     """
 
     alarmed: bool
     found: bool
+    detected: bool
     proposals: int
     not_better: int
     false_share: float
@@ -69,6 +71,7 @@ def score(campaign: Campaign, answer: Answer) -> Scored:
     return Scored(
         alarmed=answer.alarmed,
         found=FOUND in changes,
+        detected=FOUND in answer.significant,
         proposals=len(changes),
         not_better=sum(effect <= 0 for effect in true),
         false_share=sum(effect <= 0 for effect in true) / max(len(true), 1),
@@ -104,3 +107,11 @@ def ratio(top: np.ndarray, bottom: np.ndarray) -> Figure:
     value = float(top.sum()) / total
     residuals = top - value * bottom
     return Figure(value=value, error=float(math.sqrt(n / (n - 1) * (residuals @ residuals)) / abs(total)), n=n)
+
+
+def clustered(groups: Sequence[int], top: Sequence[float], bottom: Sequence[float] | None = None) -> Figure:
+    """Return the ratio of two sums whose rows are independent between groups only; `bottom` left out: the mean."""
+    below = np.ones(len(top)) if bottom is None else np.asarray(bottom)
+    codes = np.unique(np.asarray(groups), return_inverse=True)[1]
+    figure = ratio(np.bincount(codes, weights=np.asarray(top)), np.bincount(codes, weights=below))
+    return Figure(value=figure.value, error=figure.error, n=len(top))

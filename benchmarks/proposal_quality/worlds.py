@@ -101,15 +101,15 @@ def draw(world: World, rng: np.random.Generator) -> Campaign:
     truth = _truth(world, rng)
     base = rng.normal(0.5, 0.4, N_MARKETS)
     designs = _designs(world, rng, np.argsort(np.argsort(base)))
-    common = _fat(rng, (N_DAYS + N_FUTURE, 1))
+    common = fat(rng, (N_DAYS + N_FUTURE, 1))
     drift = _drift(world, rng)
-    changes = _single_changes()
+    changes = single_changes()
     past: list[Floats] = []
     futures = np.zeros(len(changes))
     for market, design in enumerate(designs):
         returns = _market(world, rng, np.concatenate([design, changes]), common, base[market], truth, drift)
         past.append(returns[:N_DAYS, : len(design)])
-        futures += _sharpe(returns[N_DAYS:, len(design) :]) / N_MARKETS
+        futures += sharpe_of(returns[N_DAYS:, len(design) :]) / N_MARKETS
     realised = {(int(r.argmax()), int(r.max())): float(futures[i] - futures[0]) for i, r in enumerate(changes) if i}
     return _stored(world, rng, designs, past, truth, realised)
 
@@ -121,7 +121,8 @@ def _truth(world: World, rng: np.random.Generator) -> dict[Change, float]:
     return truth | dict(world.effects)
 
 
-def _single_changes() -> Integers:
+def single_changes() -> Integers:
+    """Return the live configuration, and below it each configuration that differs in one knob."""
     rows = np.zeros((1 + N_KNOBS * (N_LEVELS - 1), N_KNOBS), dtype=np.int64)
     for index in range(1, len(rows)):
         rows[index, (index - 1) // (N_LEVELS - 1)] = 1 + (index - 1) % (N_LEVELS - 1)
@@ -135,7 +136,7 @@ def _designs(world: World, rng: np.random.Generator, ranks: Integers) -> list[In
     favours[0] = np.minimum(np.arange(N_MARKETS), N_LEVELS - 1)  # knob 0: the better the market, the higher the level
     for market in range(N_MARKETS):
         if world.design is Design.GRID:
-            design = _single_changes()
+            design = single_changes()
         else:
             design = rng.integers(0, N_LEVELS, (world.runs_per_market, N_KNOBS))
             if world.design is Design.CONFOUNDED:
@@ -171,34 +172,37 @@ def _market(
     _, first, same = np.unique(design[:, live], axis=0, return_index=True, return_inverse=True)
     rows = design[first]
     at_level = np.stack([rows[:, k] == level for k in live for level in range(N_LEVELS)]) if live else None
-    own = np.sqrt(GLOBAL) * common + np.sqrt(MARKET) * _fat(rng, (n_days, 1))
-    shocks = own + np.sqrt(OWN) * _fat(rng, (n_days, len(rows)))
+    own = np.sqrt(GLOBAL) * common + np.sqrt(MARKET) * fat(rng, (n_days, 1))
+    shocks = own + np.sqrt(OWN) * fat(rng, (n_days, len(rows)))
     sharpe = np.full((1, len(rows)), base)
     if at_level is not None:
         members = at_level.astype(np.float64)
-        shocks += np.sqrt(KNOBS / len(live)) * (_fat(rng, (n_days, len(members))) @ members)
+        shocks += np.sqrt(KNOBS / len(live)) * (fat(rng, (n_days, len(members))) @ members)
         effects = np.array([truth.get((k, level), 0.0) for k in live for level in range(N_LEVELS)])
         sharpe = sharpe + effects @ members
         if world.drift:
             sharpe = sharpe + drift[:, live].reshape(n_days, -1) @ members
-    scale = np.exp(_log_volatility(rng, n_days)) * VOLATILITY / np.sqrt(YEAR)
+    scale = np.exp(log_volatility(rng, n_days)) * VOLATILITY / np.sqrt(YEAR)
     returns = scale[:, None] * shocks + sharpe * VOLATILITY / YEAR
     size = 1 + 0.5 * design[:, sorted(world.leverage)].sum(axis=1)
     return np.asarray(returns[:, same.ravel()] * size)
 
 
-def _fat(rng: np.random.Generator, shape: tuple[int, ...]) -> Floats:
+def fat(rng: np.random.Generator, shape: tuple[int, ...]) -> Floats:
+    """Draw Student t shocks with five degrees of freedom and variance one."""
     return np.asarray(rng.standard_t(5, shape) / np.sqrt(5 / 3))
 
 
-def _log_volatility(rng: np.random.Generator, n_days: int) -> Floats:
+def log_volatility(rng: np.random.Generator, n_days: int) -> Floats:
+    """Draw an AR(1) of log-volatility whose squared exponential has mean one."""
     shocks = rng.standard_normal(n_days) * ROUGHNESS
     variance = ROUGHNESS**2 / (1 - PERSISTENCE**2)
     shocks[0] *= np.sqrt(variance) / ROUGHNESS
     return np.asarray(lfilter([1.0], [1.0, -PERSISTENCE], shocks)) - variance  # E[scale^2] = 1
 
 
-def _sharpe(returns: Floats) -> Floats:
+def sharpe_of(returns: Floats) -> Floats:
+    """Return annualised Sharpe ratios of the columns."""
     return np.asarray(np.nanmean(returns, axis=0) / np.nanstd(returns, axis=0, ddof=1) * np.sqrt(YEAR))
 
 
@@ -220,7 +224,7 @@ def _stored(
             levels.append(design[members])
             blocks += [f"market{market}|{start}|campaign"] * len(members)
     returns, configs = np.concatenate(columns, axis=1), np.concatenate(levels)
-    reported = _sharpe(returns)
+    reported = sharpe_of(returns)
     if world.bankrupt:
         ruined = (configs[:, 0] == 2) & (rng.random(len(configs)) < 0.5)
         returns[rng.integers(YEAR, N_DAYS, int(ruined.sum())), np.flatnonzero(ruined)] = -1.0
