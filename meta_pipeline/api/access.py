@@ -10,6 +10,9 @@ from starlette.concurrency import run_in_threadpool
 
 from meta_pipeline.api.context import Context, Kept, context_of
 from meta_pipeline.api.problems import ProblemError
+from meta_pipeline.proposals.identity import clean_name
+from meta_pipeline.proposals.roles import Role
+from meta_pipeline.store import people
 from meta_pipeline.store.api_tokens import ROLES, Token, find_token, tokens_are_used
 
 T = TypeVar("T")
@@ -61,7 +64,7 @@ def needs(*roles: str) -> Callable[..., Coroutine[Any, Any, Caller]]:
         caller = await caller_of(request)
         if not caller.roles & set(roles):
             raise ProblemError(
-                403, "not_permitted", f"the token of {caller.name!a} may not do this; it takes the role {_any(roles)}"
+                403, "not_permitted", f"the caller {caller.name!a} may not do this; it takes the role {_any(roles)}"
             )
         return caller
 
@@ -87,9 +90,39 @@ async def caller_of(request: Request) -> Caller:
         raise _sign_in("this token is unknown, revoked or expired")
     if scheme:
         raise _sign_in("sign in with: Authorization: Bearer TOKEN")
+    if context.settings.identity_header is not None:
+        return await _named_by_proxy(request, context, context.settings.identity_header)
     if context.open_access and not await memory.exist.get("", lambda: _tokens_are_used(context)):
         return Caller(name=context.actor, roles=frozenset(ROLES))
     raise _sign_in("this needs a token: meta-pipeline tokens new")
+
+
+async def _named_by_proxy(request: Request, context: Context, header: str) -> Caller:
+    """Believe the header of a proxy that is listed; the roles are those that the database has of the name.
+
+    Without the header, or from any other address, nobody is signed in: not even on a loopback address.
+    """
+    peer = "" if request.client is None else request.client.host
+    given = request.headers.getlist(header)
+    proxies = {address.strip() for address in context.settings.identity_proxies.split(",")}
+    if peer not in proxies or len(given) != 1:
+        raise _sign_in(f"this needs a token, or one {header} from a proxy that is configured")
+    try:
+        # HTTP hands over bytes as Latin-1; a proxy writes names as UTF-8.
+        name = clean_name(given[0].encode("latin-1").decode("utf-8"))
+    except ValueError as error:
+        raise _sign_in(f"the name in {header} cannot be one: {error}") from None
+    roles = await in_thread(lambda: _roles_of(context, name))
+    return Caller(name=name, roles=roles)
+
+
+def _roles_of(context: Context, name: str) -> frozenset[str]:
+    with context.database.connect() as connection:
+        held = people.roles_of(connection, name)
+    if not held:
+        return frozenset()
+    # An auditor reads, like everybody who holds a role at all.
+    return frozenset({"reader", *(str(role) for role in held if role is not Role.AUDITOR)})
 
 
 def _look_up(context: Context, text: str) -> Token | None:

@@ -20,6 +20,11 @@ from meta_pipeline.store.policies import Controller
 T = TypeVar("T")
 
 
+def host_clock() -> datetime:
+    """Return the time by this machine's clock, UTC."""
+    return datetime.now(UTC)
+
+
 @dataclass(kw_only=True, eq=False)
 class Context:
     """What an app is made with.
@@ -45,13 +50,17 @@ class Context:
     actor: str
     allowed_hosts: frozenset[str] = frozenset({"localhost", "127.0.0.1", "::1"})
     agent: MetaAgent | None = None
-    clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+    clock: Callable[[], datetime] = host_clock
     _controller: Controller | None = None
     _lock: Lock = field(default_factory=Lock)
 
     def now(self) -> datetime:
         """Return the time, in UTC."""
         return self.clock()
+
+    def decision_time(self) -> datetime:
+        """Return the time that decisions are made and compared at: the database's, unless a test gave a clock."""
+        return self.database.now() if self.clock is host_clock else self.clock()
 
     def controller(self) -> Controller:
         """Return the controller of the settings, made when it is first needed."""

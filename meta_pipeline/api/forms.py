@@ -34,6 +34,9 @@ class DecisionForm(Form):
     verdict: Literal["approve", "reject"]
     digest: str = Field(pattern=r"^[0-9a-f]{64}$", description="`body_digest` of the proposal that was looked at.")
     reason: str = Field(default="", max_length=4000, description="Required for a rejection.")
+    signature: str | None = Field(
+        default=None, max_length=256, description="What `meta-pipeline approve ID --sign KEYFILE --sign-only` prints."
+    )
 
 
 class ApplyForm(Form):

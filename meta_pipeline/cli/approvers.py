@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from meta_pipeline.canonical import JsonValue
-from meta_pipeline.cli import common
+from meta_pipeline.cli import approver_keys, common
 from meta_pipeline.cli.common import AsJson
 
 if TYPE_CHECKING:
@@ -13,7 +13,11 @@ if TYPE_CHECKING:
 
     from meta_pipeline.store.approvers import Approver
 
-app = typer.Typer(no_args_is_help=True, help="Who may approve.")
+app = typer.Typer(no_args_is_help=True, help="Who may approve, and the keys they sign with.")
+app.command()(approver_keys.keygen)
+app.command()(approver_keys.register)
+app.command()(approver_keys.keys)
+app.command("revoke-key")(approver_keys.revoke_key)
 
 Name = Annotated[str, typer.Argument(help="The person's name, as they act under it.")]
 
@@ -21,20 +25,28 @@ Name = Annotated[str, typer.Argument(help="The person's name, as they act under 
 @app.command()
 def add(name: Name, as_json: AsJson = False) -> None:
     """Put a person on the list of approvers. Who adds whom is kept in the audit log."""
-    from meta_pipeline.store import approvers
+    from meta_pipeline.proposals.roles import Role
+    from meta_pipeline.store import approvers, people
 
-    with common.open_database() as database, database.begin() as connection:
-        added = approvers.add(connection, name, actor=common.actor(), now=common.now())
+    with common.open_database() as database:
+        now = common.time_of(database)
+        with database.begin() as connection:
+            people.grant(connection, name, Role.APPROVER, actor=common.actor(), now=now)
+            added = approvers.get(connection, name)
     _emit(added, f"{added.display_name} may approve now", as_json=as_json)
 
 
 @app.command()
 def remove(name: Name, as_json: AsJson = False) -> None:
     """Take a person off the list. What they approved and nobody applied yet can then not be applied."""
-    from meta_pipeline.store import approvers
+    from meta_pipeline.proposals.roles import Role
+    from meta_pipeline.store import approvers, people
 
-    with common.open_database() as database, database.begin() as connection:
-        removed = approvers.remove(connection, name, actor=common.actor(), now=common.now())
+    with common.open_database() as database:
+        now = common.time_of(database)
+        with database.begin() as connection:
+            people.revoke(connection, name, Role.APPROVER, actor=common.actor(), now=now)
+            removed = approvers.get(connection, name)
     _emit(removed, f"{removed.display_name} may not approve any more", as_json=as_json)
 
 

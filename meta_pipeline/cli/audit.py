@@ -1,6 +1,7 @@
-"""`meta-pipeline audit`: verify and list the audit log."""
+"""`meta-pipeline audit`: verify, anchor, export, reseal and list the audit log."""
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,30 +14,106 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from meta_pipeline.report.table import Table
+    from meta_pipeline.store.anchors import Anchor
     from meta_pipeline.store.audit import AuditEntry
 
-app = typer.Typer(no_args_is_help=True, help="Verify and list the audit log.")
+app = typer.Typer(no_args_is_help=True, help="Verify, anchor, export and list the audit log.")
 
 LIMITS = (
     "The chain shows that no entry was changed, added in between or taken out. It cannot show that the newest entries "
-    "were not cut off: compare the head with one that was noted earlier, outside this database."
+    "were not cut off: compare the head with one that was noted earlier, outside this database (meta-pipeline audit "
+    "anchor), and keep the anchors where the database's owner cannot write."
 )
 
 
 @app.command()
-def verify(as_json: AsJson = False) -> None:
-    """Walk the whole hash chain; exit code 7 at the first break."""
-    from meta_pipeline.store import audit
+def verify(
+    incremental: Annotated[
+        bool, typer.Option("--incremental", help="Only what was recorded since the last anchor.")
+    ] = False,
+    file: Annotated[Path | None, typer.Option(help="An export instead of the database; needs no database.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Walk the hash chain and hold it against the anchors; exit code 7 at the first break, or if it is a fork."""
+    from meta_pipeline.store import anchors, audit
+    from meta_pipeline.store.audit_export import read_export
 
-    with common.open_database() as database, database.connect() as connection:
-        found = audit.verify(connection)
+    settings = common.settings()
+    noted = anchors.read_anchors(anchors.place_of(settings))
+    if file is not None:
+        before, rows = read_export(file)
+        found = audit.walk(anchors.held_against(rows, noted), after=before)
+    else:
+        with common.open_database() as database, database.connect() as connection:
+            found = anchors.verify_anchored(connection, noted, since_last=incremental)
+    last = noted[-1] if noted else None
 
     def human(console: "Console") -> None:
         console.print(f"{found.entries:,} entries hold together; head {found.head_hash}", markup=False, soft_wrap=True)
+        console.print(_anchored_text(last, len(noted), found.entries), markup=False)
         console.print(LIMITS, markup=False)
 
-    payload: JsonValue = {"verified": True, "entries": found.entries, "head_hash": found.head_hash, "limits": LIMITS}
+    payload: JsonValue = {
+        "verified": True,
+        "entries": found.entries,
+        "head_hash": found.head_hash,
+        "anchors": len(noted),
+        "anchored_until": None if last is None else last.seq,
+        "limits": LIMITS,
+    }
     common.emit(payload, as_json=as_json, human=human)
+
+
+@app.command()
+def anchor(as_json: AsJson = False) -> None:
+    """Verify what is new, and note the head down outside the database (META_PIPELINE_AUDIT_ANCHOR)."""
+    from meta_pipeline.store import anchors
+
+    settings = common.settings()
+    with common.open_database() as database:
+        now = common.time_of(database)
+        with database.connect() as connection:
+            made = anchors.anchor_head(connection, settings, now=now)
+    _emit_anchor(made, f"anchored entry {made.seq:,}, {made.entry_hash}, as {made.name()}", as_json=as_json)
+
+
+@app.command()
+def reseal(
+    reason: Annotated[str, typer.Option(help="Why the log is another one than was anchored: which restore, by whom.")],
+    as_json: AsJson = False,
+) -> None:
+    """Accept the log after a restore that you know of. Recorded in the log, with the reason; an operator does it."""
+    from meta_pipeline.store import anchors
+
+    settings = common.settings()
+    with common.open_database() as database:
+        now = common.time_of(database)
+        with database.begin() as connection:
+            made = anchors.reseal(connection, settings, reason=reason, actor=common.actor(), now=now)
+    told = (
+        f"resealed at entry {made.seq:,}, generation {made.generation}; agreed with anchors until {made.agreed_until}"
+    )
+    _emit_anchor(made, told, as_json=as_json)
+
+
+@app.command()
+def export(
+    file: Annotated[Path, typer.Argument(help="Where to write it, one JSON object per line; must not be there yet.")],
+    since: Annotated[int, typer.Option(min=0, help="Only entries after this number.")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Write the log to a file that anybody can verify without the database: audit verify --file FILE."""
+    from meta_pipeline.store import audit
+    from meta_pipeline.store.audit_export import write_export
+
+    with common.open_database() as database, database.connect() as connection:
+        written = write_export(audit.stream(connection, after=since), file)
+    payload: JsonValue = {"file": str(file), "entries": written}
+    common.emit(
+        payload,
+        as_json=as_json,
+        human=lambda console: console.print(f"{written:,} entries written to {file}", markup=False, soft_wrap=True),
+    )
 
 
 @app.command("list")
@@ -104,3 +181,24 @@ def entries_table(found: "list[AuditEntry]") -> "Table":
         ),
         empty="No such entry.",
     )
+
+
+def _anchored_text(last: "Anchor | None", count: int, entries: int) -> str:
+    from meta_pipeline.report.table import day
+
+    if last is None:
+        return "No anchor is there yet, so a tail that was cut off would not be noticed: meta-pipeline audit anchor"
+    behind = "" if last.seq == entries else f"; {entries - last.seq:,} entries since are not anchored"
+    return f"It agrees with {count:,} anchors, the last at entry {last.seq:,} on {day(last.at)}{behind}."
+
+
+def _emit_anchor(made: "Anchor", told: str, *, as_json: bool) -> None:
+    payload: JsonValue = {
+        "seq": made.seq,
+        "hash": made.entry_hash,
+        "at": made.at.isoformat(),
+        "generation": made.generation,
+        "agreed_until": made.agreed_until,
+        "name": made.name(),
+    }
+    common.emit(payload, as_json=as_json, human=lambda console: console.print(told, markup=False, soft_wrap=True))

@@ -206,5 +206,7 @@ def _print_revert(console: "Console", result: "RevertResult") -> None:
     console.print(visible(result.message), markup=False)
     if result.touched:
         console.print(touched_table(result.touched).rich())
+    for note in result.notes:
+        console.print(f"note: {visible(note)}", markup=False)
     if result.made_stale:
         console.print(f"makes stale: {', '.join(result.made_stale)}", markup=False)

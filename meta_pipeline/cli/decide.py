@@ -1,5 +1,6 @@
 """`meta-pipeline approve`, `reject` and `apply`: the gate's own service, from the command line."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,10 +12,14 @@ from meta_pipeline.cli.proposals import ProposalId, print_effect
 from meta_pipeline.errors import InputError, NothingToDo
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from rich.console import Console
 
     from meta_pipeline.proposals.decision import ApplyResult, DecisionResult, Verdict
     from meta_pipeline.store.database import Database
+
+_WHOLE_ID = len("prop-") + 24
 
 Digest = Annotated[
     str | None,
@@ -26,10 +31,17 @@ def approve(
     proposal_id: ProposalId,
     digest: Digest = None,
     reason: Annotated[str, typer.Option(help="Why.")] = "",
+    sign: Annotated[Path | None, typer.Option(metavar="KEYFILE", help="Sign with this private key.")] = None,
+    sign_only: Annotated[
+        bool, typer.Option("--sign-only", help="Only print the signature, for the gate's form; nothing is decided.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Approve one proposal, as the person you are. Nothing is applied by that."""
-    _decide(proposal_id, "approve", digest=digest, reason=reason, as_json=as_json)
+    if sign_only:
+        _sign_only(proposal_id, digest=digest, key_file=sign, as_json=as_json)
+        return
+    _decide(proposal_id, "approve", digest=digest, reason=reason, sign=sign, as_json=as_json)
 
 
 def reject(
@@ -76,7 +88,59 @@ def apply(
         raise typer.Exit(result.error.exit_code)
 
 
-def _decide(proposal_id: str, verdict: "Verdict", *, digest: str | None, reason: str, as_json: bool) -> None:
+def _sign_only(proposal_id: str, *, digest: str | None, key_file: Path | None, as_json: bool) -> None:
+    """Print a signature. With the whole id and the digest no database is needed: the key may live elsewhere."""
+    from datetime import timedelta
+
+    if key_file is None:
+        raise InputError("say which key signs: --sign KEYFILE")
+    settings = common.settings()
+    now, found, named = common.now(), proposal_id, digest
+    if digest is None or len(proposal_id) != _WHOLE_ID:
+        from meta_pipeline.store import proposals
+
+        with common.open_database() as database:
+            now = common.time_of(database)
+            with database.connect() as connection:
+                found = proposals.find(connection, proposal_id)
+            named = digest if digest is not None else _confirmed(database, found, "sign", as_json=as_json)
+    assert named is not None
+    ends = now + timedelta(hours=settings.approval_hours)
+    line = _signature(found, named, "approve", key_file=key_file, expires_at=ends)
+
+    def human(console: "Console") -> None:
+        # For copying into a form: never wrapped.
+        console.print(line, markup=False, soft_wrap=True)
+
+    payload: JsonValue = {"proposal_id": found, "digest": named, "signature": line, "expires_at": ends.isoformat()}
+    common.emit(payload, as_json=as_json, human=human)
+
+
+def _signature(proposal_id: str, digest: str, verdict: "Verdict", *, key_file: Path, expires_at: "datetime") -> str:
+    from meta_pipeline.proposals.signatures import Message, is_locked, read_private_key, sign
+
+    passphrase = typer.prompt(f"Passphrase of {key_file}", hide_input=True, err=True) if is_locked(key_file) else None
+    message = Message(
+        proposal_id=proposal_id,
+        body_digest=digest.strip().lower(),
+        decision=verdict,
+        approver=common.actor(),
+        expires_at=expires_at.replace(microsecond=0),
+    )
+    return sign(read_private_key(key_file, passphrase=passphrase), message).text()
+
+
+def _decide(
+    proposal_id: str,
+    verdict: "Verdict",
+    *,
+    digest: str | None,
+    reason: str,
+    as_json: bool,
+    sign: Path | None = None,
+) -> None:
+    from datetime import timedelta
+
     from meta_pipeline.proposals.decision import Decision
     from meta_pipeline.store import governance, proposals
 
@@ -85,14 +149,15 @@ def _decide(proposal_id: str, verdict: "Verdict", *, digest: str | None, reason:
         with database.connect() as connection:
             found = proposals.find(connection, proposal_id)
         named = digest if digest is not None else _confirmed(database, found, verdict, as_json=as_json)
+        now, line = common.time_of(database), None
+        if sign is not None:
+            ends = now + timedelta(hours=settings.approval_hours)
+            line = _signature(found, named, verdict, key_file=sign, expires_at=ends)
+        wanted = Decision(
+            proposal_id=found, digest=named.strip().lower(), verdict=verdict, reason=reason, signature=line
+        )
         (result,) = governance.decide(
-            database,
-            [Decision(proposal_id=found, digest=named.strip().lower(), verdict=verdict, reason=reason)],
-            approver=common.actor(),
-            channel="cli",
-            channel_ref="",
-            now=common.time_of(database),
-            settings=settings,
+            database, [wanted], approver=common.actor(), channel="cli", channel_ref="", now=now, settings=settings
         )
     if result.error is not None:
         raise result.error
@@ -118,9 +183,12 @@ def _confirmed(database: "Database", proposal_id: str, verdict: str, *, as_json:
 
 
 def _print_decision(console: "Console", result: "DecisionResult") -> None:
+    from meta_pipeline.report.decisions import checks_table
     from meta_pipeline.report.text import visible
 
     console.print(visible(result.message), markup=False)
+    if result.checks:
+        console.print(checks_table(result.checks).rich())
     for note in result.notes:
         console.print(f"  note: {visible(note)}", markup=False)
     if result.outcome == "approved":

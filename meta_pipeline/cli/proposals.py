@@ -311,6 +311,8 @@ def print_effect(console: "Console", seen: "ApplyResult") -> None:
     console.print(touched_table(seen.touched).rich())
     if seen.checks:
         console.print(checks_table(seen.checks).rich())
+    for note in seen.notes:
+        console.print(f"note: {visible(note)}", markup=False)
     for what, ids in (("supersedes", seen.superseded), ("makes stale", seen.made_stale)):
         if ids:
             console.print(f"{what}: {', '.join(ids)}", markup=False)

@@ -116,6 +116,38 @@ def declare(
     )
 
 
+@app.command()
+def limit(
+    strategy_id: Annotated[str, typer.Argument(metavar="STRATEGY", help="The strategy.")],
+    max_changes: Annotated[int | None, typer.Option(min=0, help="Most changes within --window-hours.")] = None,
+    window_hours: Annotated[float | None, typer.Option(help="The hours in which changes are counted.")] = None,
+    owner: Annotated[str | None, typer.Option(help="Who answers for the strategy.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Set a strategy's own limits and owner, in place of those there were; what is left out is as the settings say."""
+    from meta_pipeline.store import limits
+
+    wanted = limits.Limits(strategy_id=strategy_id, owner=owner, max_changes=max_changes, window_hours=window_hours)
+    with common.open_database() as database:
+        now = common.time_of(database)
+        with database.begin() as connection:
+            done = limits.set_limits(connection, wanted, actor=common.actor(), now=now)
+    most = "as the settings say" if done.max_changes is None else f"{done.max_changes} in {done.window_hours:g} hours"
+    payload: JsonValue = {
+        "strategy_id": strategy_id,
+        "owner": done.owner,
+        "max_changes": done.max_changes,
+        "window_hours": done.window_hours,
+    }
+    common.emit(
+        payload,
+        as_json=as_json,
+        human=lambda console: console.print(
+            f"{strategy_id}: at most {most}; owner {done.owner or 'who declared it'}", markup=False
+        ),
+    )
+
+
 def read_strategy(file: Path) -> "Strategy":
     """Read a declaration from a JSON or YAML file.
 

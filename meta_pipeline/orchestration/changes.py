@@ -60,7 +60,7 @@ def apply(context: dg.OpExecutionContext, database: dg.ResourceParam[DatabaseRes
     form = context.op_config
     results = governance.apply_approved(
         database.opened,
-        actor=person_of(context, form["actor"]),
+        actor=person_of(context, form["actor"], database.settings),
         now=database.now(),
         settings=database.settings,
         dry_run=form["dry_run"],
@@ -76,7 +76,7 @@ def revert(context: dg.OpExecutionContext, database: dg.ResourceParam[DatabaseRe
     from meta_pipeline.store import governance
 
     form = context.op_config
-    actor = person_of(context, form["actor"])
+    actor = person_of(context, form["actor"], database.settings)
     try:
         result = governance.revert(
             database.opened,

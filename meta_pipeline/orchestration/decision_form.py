@@ -18,6 +18,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 from meta_pipeline.canonical import canonical_json
 from meta_pipeline.errors import InputError
 from meta_pipeline.proposals.identity import MAX_REASON, check_text, clean_name, clean_reason
+from meta_pipeline.proposals.signatures import read_signature
 from meta_pipeline.report.text import visible
 
 GATE_JOB: Final = "approve_proposals"
@@ -39,18 +40,28 @@ FORM: Final = {
                     )
                 ),
                 "reason": dg.Field(str, description="Why. Needed to reject."),
+                "signature": dg.Field(
+                    str,
+                    is_required=False,
+                    description="Where approvals are signed: what meta-pipeline approve ID --sign KEYFILE --sign-only "
+                    "prints.",
+                ),
             }
         ],
         description="One entry per proposal that you decide on.",
     ),
 }
-"""The fields of the gate, as Dagster shows and checks them. Every one is required."""
+"""The fields of the gate, as Dagster shows and checks them. Every one but the signature is required."""
 
 
 def _sha256(text: str) -> str:
     if len(text) != 64 or not set(text) <= set("0123456789abcdef"):
         raise ValueError(f"{text!r} is no digest; copy the 64 hexadecimal digits that the proposal shows")
     return text
+
+
+def _a_signature(text: str) -> str:
+    return read_signature(text).text()
 
 
 class DecisionLine(BaseModel):
@@ -62,6 +73,7 @@ class DecisionLine(BaseModel):
     digest: Annotated[str, AfterValidator(_sha256)]
     decision: Literal["approve", "reject"]
     reason: str
+    signature: Annotated[str, AfterValidator(_a_signature)] | None = None
 
     @model_validator(mode="after")
     def _a_rejection_says_why(self) -> Self:

@@ -34,7 +34,9 @@ def decision_form(values: dict[str, Any]) -> dict[str, Any]:
 def decide(context: dg.OpExecutionContext, database: dg.ResourceParam[DatabaseResource]) -> None:
     """Carry out every decision; fail at the end if any was refused, with the message of each refusal."""
     form = read_form(context.op_config)
-    results = _hand_over(form, approver=person_of(context, form.approver), run_id=context.run_id, database=database)
+    results = _hand_over(
+        form, approver=person_of(context, form.approver, database.settings), run_id=context.run_id, database=database
+    )
     for result in results:
         (context.log.error if result.outcome == "refused" else context.log.info)(result.message)
     metadata = _metadata(results)
@@ -56,7 +58,13 @@ def _hand_over(form: DecisionForm, *, approver: str, run_id: str, database: Data
     from meta_pipeline.store import governance
 
     decisions = [
-        Decision(proposal_id=line.proposal_id, digest=line.digest, verdict=line.decision, reason=line.reason)
+        Decision(
+            proposal_id=line.proposal_id,
+            digest=line.digest,
+            verdict=line.decision,
+            reason=line.reason,
+            signature=line.signature,
+        )
         for line in form.decisions
     ]
     return governance.decide(

@@ -5,7 +5,7 @@ Belongs here: the edge, where the environment and the clock are read. Does not b
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from threading import Lock
 from typing import TYPE_CHECKING, Final
 
@@ -41,7 +41,7 @@ class DatabaseResource:
     settings
         Reads the settings; called when they are first needed.
     clock
-        Returns the time, UTC.
+        Returns the time, UTC; by default the database's clock, the same for all machines.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class DatabaseResource:
         database: "Database | None" = None,
         *,
         settings: Callable[[], Settings] = Settings,
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        clock: Callable[[], datetime] | None = None,
     ) -> None:
         self._database = database
         self._read_settings = settings
@@ -74,7 +74,7 @@ class DatabaseResource:
 
     def now(self) -> datetime:
         """Return the time, in UTC."""
-        return self._clock()
+        return self.opened.now() if self._clock is None else self._clock()
 
     @contextmanager
     def begin(self) -> "Iterator[Connection]":

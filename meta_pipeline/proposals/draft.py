@@ -8,6 +8,7 @@ from typing import Final
 
 from meta_pipeline.canonical import ABSENT, JsonValue, Level, canonical_json
 from meta_pipeline.errors import InputError
+from meta_pipeline.proposals.configs import related
 from meta_pipeline.proposals.identity import ActorKind, check_text, clean_name, is_machine
 from meta_pipeline.proposals.outcome_rule import rule_of
 from meta_pipeline.proposals.states import Status
@@ -181,6 +182,14 @@ class Approval:
     decided_at: datetime
     expires_at: datetime
     signature: str | None = None
+
+
+def compatible(one: ProposalDraft, other: ProposalDraft) -> bool:
+    """Say whether two changes can be applied together: one strategy, version and evidence, and different keys."""
+    same = (one.strategy_id, one.base_version, one.evidence_digest)
+    return same == (other.strategy_id, other.base_version, other.evidence_digest) and not related(
+        one.target_component, other.target_component
+    )
 
 
 def _check_json(what: str, level: Level) -> None:

@@ -105,8 +105,9 @@ class Freeze:
         if self.weekdays:
             days = ", ".join(WEEKDAYS[day] for day in sorted(self.weekdays))
             return f"every {days} {self.starts_time:%H:%M} to {self.ends_time:%H:%M} {self.time_zone}"
-        until = "until it is lifted" if self.ends_local is None else f"to {self.ends_local:%Y-%m-%d %H:%M}"
-        return f"{self.starts_local:%Y-%m-%d %H:%M} {until} {self.time_zone}"
+        if self.ends_local is None:
+            return f"from {self.starts_local:%Y-%m-%d %H:%M} {self.time_zone} until it is lifted"
+        return f"{self.starts_local:%Y-%m-%d %H:%M} to {self.ends_local:%Y-%m-%d %H:%M} {self.time_zone}"
 
     def _intervals(self, zone: ZoneInfo, now: datetime) -> Iterator[tuple[datetime, datetime | None]]:
         if not self.weekdays:

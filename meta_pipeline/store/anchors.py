@@ -11,7 +11,7 @@ anchor of a new generation; anchors of earlier generations count up to where the
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -241,6 +241,24 @@ def verify_anchored(connection: Connection, anchors: Sequence[Anchor], *, since_
     if start is None:
         return audit.verify(connection)
     return audit.verify(connection, after=audit.Verified(entries=start.seq, head_hash=start.entry_hash))
+
+
+def held_against(rows: Iterable[audit.Row], anchors: Sequence[Anchor]) -> Iterator[audit.Row]:
+    """Pass entries on, and hold each against the anchors of its number.
+
+    Raises
+    ------
+    AuditForked
+        At the first entry that is another than was anchored.
+    """
+    noted = {(anchor.seq, anchor.entry_hash): anchor for anchor in anchors}
+    numbers = {anchor.seq for anchor in anchors}
+    for row in rows:
+        if row["seq"] in numbers and (row["seq"], row["hash"]) not in noted:
+            raise AuditForked(
+                f"entry {row['seq']} has the hash {row['hash'][:12]}..., and another was anchored: it is another log"
+            )
+        yield row
 
 
 def anchor_head(connection: Connection, settings: Settings, *, now: datetime) -> Anchor:

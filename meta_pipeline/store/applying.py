@@ -10,11 +10,11 @@ from meta_pipeline import failpoints
 from meta_pipeline.canonical import JsonValue
 from meta_pipeline.errors import InputError, MetaPipelineError, NotFound, Unhealthy
 from meta_pipeline.proposals.checks import APPLY, DECIDING, EXEMPT, REVIEW, error_of, first_failure, run_checks
-from meta_pipeline.proposals.configs import related, with_level
+from meta_pipeline.proposals.configs import with_level
 from meta_pipeline.proposals.decision import ApplyResult
 from meta_pipeline.proposals.diff import sentence, touched_keys
 from meta_pipeline.proposals.digests import change_id
-from meta_pipeline.proposals.draft import ProposalRecord
+from meta_pipeline.proposals.draft import ProposalRecord, compatible
 from meta_pipeline.proposals.roles import Power
 from meta_pipeline.proposals.situation import Check, Checker, Situation
 from meta_pipeline.proposals.states import Status
@@ -38,7 +38,7 @@ def apply_one(connection: Connection, proposal_id: str, *, actor: str, now: date
     people.require(connection, actor, Power.APPLY)
     if record.status in {Status.APPLIED, Status.KEPT}:
         return _already_applied(connection, record)
-    seen = _situation(connection, record, now=now, rules=rules, lock=True)
+    seen = _situation(connection, record, now=now, rules=rules, lock=True, applier=actor)
     judged = _judge(seen, APPLY)
     failpoints.reach("apply.checked")
     failed = first_failure(judged.checks)
@@ -87,7 +87,8 @@ def apply_together(
         if record.status in {Status.APPLIED, Status.KEPT}:
             results[record.proposal_id] = _already_applied(connection, record)
             continue
-        seen = _spent(_situation(connection, record, now=now, rules=rules, lock=True), len(passed))
+        found = _situation(connection, record, now=now, rules=rules, lock=True, applier=actor)
+        seen = _spent(found, len(passed))
         judged = _judge(seen, APPLY)
         results[record.proposal_id] = judged
         failed = first_failure(judged.checks)
@@ -114,13 +115,8 @@ def _belongs(record: ProposalRecord | None, batch: Sequence[ProposalRecord | Non
 
 
 def _compatible(one: ProposalRecord, other: ProposalRecord) -> bool:
-    a, b = one.draft, other.draft
-    return (
-        other.status is Status.APPROVED
-        and one.proposal_id != other.proposal_id
-        and (a.strategy_id, a.base_version, a.evidence_digest) == (b.strategy_id, b.base_version, b.evidence_digest)
-        and not related(a.target_component, b.target_component)
-    )
+    there = other.status is Status.APPROVED and one.proposal_id != other.proposal_id
+    return there and compatible(one.draft, other.draft)
 
 
 def _spent(seen: Situation, more: int) -> Situation:
@@ -161,7 +157,7 @@ def _write(
         facts=facts,
     )
     after = with_level(seen.live, record.draft.target_component, record.draft.proposed)
-    beside = f" (together with {len(together) - 1} others)" if len(together) > 1 else ""
+    beside = f" (one of {len(together)} applied together)" if len(together) > 1 else ""
     return replace(
         judged,
         outcome="applied",
@@ -185,9 +181,12 @@ def _situation(
     rules: Rules,
     lock: bool,
     viewer: str | None = None,
+    applier: str | None = None,
 ) -> Situation:
     approval = rows.approval_of(connection, record.proposal_id)
-    return situation(connection, record, now=now, rules=rules, approver=viewer, approval=approval, lock=lock)
+    return situation(
+        connection, record, now=now, rules=rules, approver=viewer, approval=approval, lock=lock, applier=applier
+    )
 
 
 def _judge(seen: Situation, checkers: tuple[Checker, ...]) -> ApplyResult:

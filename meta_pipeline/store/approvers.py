@@ -88,6 +88,20 @@ def list_approvers(connection: Connection, *, inactive: bool = False) -> list[Ap
     return [Approver(**row._asdict()) for row in connection.execute(statement)]
 
 
+def get(connection: Connection, name: str) -> Approver:
+    """Return one person who is, or was, on the list.
+
+    Raises
+    ------
+    NotFound
+        If the name never was on it.
+    """
+    row = connection.execute(select(approvers).where(approvers.c.name_key == name_key(name))).one_or_none()
+    if row is None:
+        raise NotFound(f"{name!r} never was an approver; see: meta-pipeline approvers list")
+    return Approver(**row._asdict())
+
+
 def is_active(connection: Connection, name: str, *, lock: bool = False) -> bool:
     """Say whether a name is an active approver's.
 

@@ -13,7 +13,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from sqlalchemy import Connection, RowMapping, func, insert, select
 
@@ -30,6 +30,9 @@ _CHAIN_LOCK: Final = 6_504_801_271_023_571_001
 """Key of the advisory lock that appends take: a number of this project, with no further meaning."""
 
 _STREAM_ROWS: Final = 2_000
+
+Row: TypeAlias = RowMapping | Mapping[str, Any]
+"""An entry with its columns by name, from the database or from an export."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +69,8 @@ class Verified:
     head_hash: str
 
 
-_NOTHING: Final = Verified(entries=0, head_hash=GENESIS)
+NOTHING: Final = Verified(entries=0, head_hash=GENESIS)
+"""An empty log."""
 
 
 def append(connection: Connection, event: Event, *, actor: str, at: datetime) -> None:
@@ -117,10 +121,10 @@ def head(connection: Connection) -> Verified:
     """Return the number of the newest entry and its hash, without walking the chain."""
     newest = select(audit_log.c.seq, audit_log.c.hash).order_by(audit_log.c.seq.desc()).limit(1)
     row = connection.execute(newest).one_or_none()
-    return _NOTHING if row is None else Verified(entries=row.seq, head_hash=row.hash)
+    return NOTHING if row is None else Verified(entries=row.seq, head_hash=row.hash)
 
 
-def verify(connection: Connection, *, after: Verified = _NOTHING) -> Verified:
+def verify(connection: Connection, *, after: Verified = NOTHING) -> Verified:
     """Walk the chain, in constant memory.
 
     Parameters
@@ -141,14 +145,14 @@ def verify(connection: Connection, *, after: Verified = _NOTHING) -> Verified:
     return walk(stream(connection, after=after.entries), after=after)
 
 
-def stream(connection: Connection, *, after: int = 0) -> Iterator[RowMapping]:
+def stream(connection: Connection, *, after: int = 0) -> Iterator[Row]:
     """Read the log from an entry on, through a cursor of the server: never more than some thousand rows at once."""
     statement = select(audit_log).where(audit_log.c.seq > after).order_by(audit_log.c.seq)
     result = connection.execute(statement, execution_options={"yield_per": _STREAM_ROWS})
     return iter(result.mappings())
 
 
-def walk(rows: Iterable[RowMapping | Mapping[str, Any]], *, after: Verified = _NOTHING) -> Verified:
+def walk(rows: Iterable[Row], *, after: Verified = NOTHING) -> Verified:
     """Walk entries in their order, wherever they come from.
 
     Raises
@@ -205,7 +209,7 @@ def entries(
     return [AuditEntry(**row._asdict()) for row in connection.execute(statement)]
 
 
-def _hash(row: RowMapping | Mapping[str, Any]) -> str:
+def _hash(row: Row) -> str:
     hashed = {
         "seq": row["seq"],
         "prev_hash": row["prev_hash"],

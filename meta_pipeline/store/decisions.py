@@ -11,7 +11,7 @@ from meta_pipeline.errors import DigestMismatch, InputError
 from meta_pipeline.proposals.checks import APPROVE, REJECT, Check, error_of, first_failure, run_checks
 from meta_pipeline.proposals.decision import Channel, Decision, DecisionResult, Verdict
 from meta_pipeline.proposals.diff import show
-from meta_pipeline.proposals.draft import ProposalRecord
+from meta_pipeline.proposals.draft import ProposalRecord, compatible
 from meta_pipeline.proposals.identity import MAX_REASON, check_text, clean_name, clean_reason, name_key
 from meta_pipeline.proposals.roles import Power
 from meta_pipeline.proposals.signatures import read_signature
@@ -251,9 +251,15 @@ def _notes(connection: Connection, record: ProposalRecord, act: Act) -> tuple[st
     notes = [f"competes with {rival.proposal_id} ({rival.path} -> {show(rival.proposed)})" for rival in seen.rivals]
     others = proposal_rows.list_proposals(connection, strategy_id=record.draft.strategy_id, status=[Status.APPROVED])
     notes += [
-        f"{other.proposal_id} ({other.draft.target_component}) of the same strategy is approved too: whichever is "
-        "applied first moves the configuration, and makes the other stale"
+        f"{other.proposal_id} ({other.draft.target_component}) of the same strategy is approved too: "
+        + _both(record, other)
         for other in others
         if other.proposal_id not in same and other.proposal_id != record.proposal_id
     ]
     return tuple(notes)
+
+
+def _both(record: ProposalRecord, other: ProposalRecord) -> str:
+    if compatible(record.draft, other.draft):
+        return "on the same evidence, so that --all-approved applies both together; applied alone, one ends the other"
+    return "whichever is applied first moves the configuration, and makes the other stale"

@@ -77,7 +77,7 @@ async def revert(
             change_id,
             actor=caller.name,
             reason=form.reason,
-            now=context.now(),
+            now=context.decision_time(),
             settings=context.settings,
             dry_run=form.dry_run,
         )

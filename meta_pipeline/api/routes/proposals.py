@@ -84,7 +84,7 @@ async def diff(context: Ctx, _: Reader, proposal_id: ProposalId) -> Response:
     def read() -> tuple[dict[str, Any], str]:
         with context.database.connect() as connection:
             record = proposals.get(connection, proposal_id)
-            seen = governance.preview(connection, proposal_id, now=context.now(), settings=context.settings)
+            seen = governance.preview(connection, proposal_id, now=context.decision_time(), settings=context.settings)
             return seen.to_json(), proposal_etag(record)
 
     shown, tag = await in_thread(read)
@@ -103,7 +103,7 @@ async def report(context: Ctx, _: Reader, proposal_id: ProposalId) -> Response:
 
         with context.database.connect() as connection:
             record = proposals.get(connection, proposal_id)
-            seen = governance.preview(connection, proposal_id, now=context.now(), settings=context.settings)
+            seen = governance.preview(connection, proposal_id, now=context.decision_time(), settings=context.settings)
         sheet = approval_sheet(
             record, checks=seen.checks, touched=seen.touched, approval_hours=context.settings.approval_hours
         )
@@ -129,14 +129,20 @@ async def decide(
 
     def work() -> Response:
         _require_state(context, proposal_id, if_match)
-        decision = Decision(proposal_id=proposal_id, digest=form.digest, verdict=form.verdict, reason=form.reason)
+        decision = Decision(
+            proposal_id=proposal_id,
+            digest=form.digest,
+            verdict=form.verdict,
+            reason=form.reason,
+            signature=form.signature,
+        )
         result = governance.decide(
             context.database,
             [decision],
             approver=caller.name,
             channel="api",
             channel_ref=idempotency_key or "",
-            now=context.now(),
+            now=context.decision_time(),
             settings=context.settings,
         )[0]
         if result.error is not None:
@@ -166,7 +172,7 @@ async def apply(
             context.database,
             proposal_id,
             actor=caller.name,
-            now=context.now(),
+            now=context.decision_time(),
             settings=context.settings,
             dry_run=form.dry_run,
         )
