@@ -12,6 +12,7 @@ from meta_pipeline.orchestration.assets.external import approvals, live_config
 from meta_pipeline.orchestration.assets.meta_model import meta_model, prediction_logs
 from meta_pipeline.orchestration.assets.msc_policy import msc_policy
 from meta_pipeline.orchestration.assets.proposals import proposals
+from meta_pipeline.orchestration.automation import automatic_application, automation_hourly
 from meta_pipeline.orchestration.changes import apply_approved, revert_change
 from meta_pipeline.orchestration.checks import REFRESH_CHECKS
 from meta_pipeline.orchestration.gate import approve_proposals
@@ -58,10 +59,12 @@ def build_definitions(resources: Mapping[str, Any] | None = None) -> dg.Definiti
             approve_proposals,
             apply_approved,
             revert_change,
+            # the machine acts, within its policy: its schedule is for a person to switch on
+            automatic_application,
             # housekeeping
             prune_runs,
         ],
-        schedules=[nightly_at_two, policy_every_half_hour, retrain_weekly, prune_runs_weekly],
+        schedules=[nightly_at_two, policy_every_half_hour, retrain_weekly, prune_runs_weekly, automation_hourly],
         sensors=[new_backtests, closed_trades, exchangeability_alarm, failed_runs, failed_checks],
         resources={"database": DatabaseResource(), **(resources or {})},
         executor=dg.in_process_executor,

@@ -305,13 +305,33 @@ def not_frozen(s: Situation) -> Check:
     return Check(name="freeze", passed=False, error=Frozen, text=text)
 
 
+def tier_allows(s: Situation) -> Check:
+    """Whether the knob's tier lets it move at all, and by those who are about to move it."""
+    path = s.record.draft.target_component
+    if s.tier == "blocked":
+        text = (
+            f"{path} of {s.record.draft.strategy_id} is blocked: no proposal may move it; see: meta-pipeline automation"
+        )
+        return Check(name="tier", passed=False, error=Blocked, text=text)
+    if s.tier != "four_eyes" or s.applier is None:
+        return _passed("tier", f"{path} is of the tier {s.tier}")
+    approver = None if s.approver is None else name_key(s.approver)
+    if is_machine(s.applier) or name_key(s.applier) == approver:
+        text = (
+            f"{path} takes two people, one who approves and another who applies; {s.applier!r} is "
+            f"{'a machine' if is_machine(s.applier) else 'the one who approved'}; somebody else has to apply it"
+        )
+        return Check(name="tier", passed=False, error=FourEyes, text=text)
+    return _passed("tier", f"approved by {s.approver}, applied by {s.applier}: two people")
+
+
 EXEMPT: Final = "exempt, as it reduces risk, from what is in force"
 """How the check of freezes begins where a freeze was in force and did not stop the change."""
 
 SAVE: Final[tuple[Checker, ...]] = (base, knob_allows, target, risk_as_stated)
 """What a proposal has to pass to be stored at all."""
 
-_OPEN: Final[tuple[Checker, ...]] = (undecided_in_time, *SAVE, no_approved_rival)
+_OPEN: Final[tuple[Checker, ...]] = (undecided_in_time, *SAVE, no_approved_rival, tier_allows)
 _NOW: Final[tuple[Checker, ...]] = (within_budget, not_frozen)
 """What stops an apply for a while, and no approval."""
 
@@ -325,7 +345,7 @@ DECIDING: Final[tuple[Checker, ...]] = (content, a_person, second_person, on_the
 REJECT: Final[tuple[Checker, ...]] = (a_person, on_the_list, signed)
 APPLY: Final[tuple[Checker, ...]] = (
     *(status_allows_apply, content, approved_content, approval_in_time, a_person, second_person, on_the_list, signed),
-    *(*SAVE, no_approved_rival, *_NOW),
+    *(*SAVE, no_approved_rival, tier_allows, *_NOW),
 )
 
 

@@ -99,6 +99,11 @@ class Situation:
         What freezes applies at the time, in words: windows, and the kill file.
     budget
         The strategy's budget of changes; None: it is not known, which is no budget at all.
+    tier
+        Who may let the knob move: "blocked" (nobody), "human" (one approver), "four_eyes" (an approver, and another
+        person who applies) or "automatic" (as "human", and the machine within its policy).
+    applier
+        Who applies; None while it is only being decided.
     """
 
     record: ProposalRecord
@@ -117,6 +122,8 @@ class Situation:
     require_signed: bool = False
     freezes: tuple[str, ...] = ()
     budget: Budget | None = None
+    tier: str = "human"
+    applier: str | None = None
 
     @property
     def knob(self) -> Knob | None:

@@ -125,6 +125,9 @@ def judge_change(
         return known
     judgement, held_back = _judgement(database, change, rule, span, last, settings, simulated=simulated)
 
+    if rule is not None and judgement.n_days >= rule.evaluation_days and judgement.last_day is not None:
+        last = judgement.last_day  # later days were not looked at
+
     def work(connection: Connection) -> Judged:
         return _write(connection, change_id, judgement, last, now=now, simulated=held_back)
 

@@ -11,7 +11,7 @@ from meta_pipeline.proposals.draft import Approval, ProposalRecord
 from meta_pipeline.proposals.freezes import in_force
 from meta_pipeline.proposals.situation import Rival, Situation
 from meta_pipeline.proposals.states import OPEN, Status
-from meta_pipeline.store import approver_keys, approvers, freezing, limits, strategies
+from meta_pipeline.store import approver_keys, approvers, freezing, limits, strategies, tiers
 from meta_pipeline.store.rules import Rules
 from meta_pipeline.store.schema import meta_config_proposals
 
@@ -29,6 +29,7 @@ def situation(
     decision: str = "approve",
     signature: str | None = None,
     lock: bool = False,
+    applier: str | None = None,
 ) -> Situation:
     """Read what the checks of one proposal look at.
 
@@ -42,6 +43,8 @@ def situation(
         Who decides; by default, who decided according to `approval`.
     lock
         Keep the approver on the list, or off it, until the transaction ends.
+    applier
+        Who applies; None while it is only being decided.
     """
     who = approver if approver is not None or approval is None else approval.approver
     try:
@@ -63,6 +66,8 @@ def situation(
         decision=decision,
         signature=signature if approval is None else approval.signature,
         keys={} if who is None else approver_keys.good_keys(connection, who, lock=lock),
+        tier=tiers.tier_of(connection, record.draft.strategy_id, record.draft.target_component),
+        applier=applier,
         **operating,
     )
 

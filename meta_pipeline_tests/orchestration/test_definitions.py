@@ -50,10 +50,11 @@ def test_what_only_computes_runs_by_itself_and_what_acts_or_deletes_does_not() -
         "policy_every_half_hour": "RUNNING",
         "retrain_weekly": "RUNNING",
         "prune_runs_weekly": "STOPPED",
+        "automation_hourly": "STOPPED",
     }
     started = {schedule.job_name for schedule in REPOSITORY.schedule_defs}
     started |= {target.job_name for sensor in REPOSITORY.sensor_defs for target in sensor.targets}
-    assert started == {"nightly", "policy", "retrain_meta_model", "prune_runs"}
+    assert started == {"nightly", "policy", "retrain_meta_model", "prune_runs", "automatic_application"}
 
 
 def test_the_night_starts_at_two_utc() -> None:
@@ -94,7 +95,7 @@ def test_loading_connects_to_nothing_and_needs_no_setting(tmp_path: Path) -> Non
         [sys.executable, "-c", code], env=environment, cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert loaded.returncode == 0, loaded.stderr
-    assert loaded.stdout.strip() == "8"
+    assert loaded.stdout.strip() == "9"
 
 
 def test_the_resource_shows_no_password() -> None:

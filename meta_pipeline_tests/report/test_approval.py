@@ -177,7 +177,8 @@ def test_the_exit_plan_says_what_a_revert_does_also_where_the_key_was_absent() -
     assert "sets risk.max_vol to 0.3" in machine
     human = " ".join(approval_sheet(stored(human_draft())).sections[6].sentences)
     assert "removes stop" in human
-    assert "none stated" in human
+    assert "states no horizon" in human
+    assert "nothing will be judged" in human
 
 
 def test_the_last_part_says_who_may_approve_and_until_when() -> None:

@@ -268,7 +268,7 @@ def test_a_dry_run_runs_the_real_transaction_and_leaves_no_trace(database: Datab
     ]
     assert result.after == {**LIVE, "risk": {"max_vol": 0.25, "cap": 3}}
     assert result.superseded == (rival.proposal_id,)
-    assert len(result.checks) == 15
+    assert len(result.checks) == 16
     assert all(check.passed and check.text for check in result.checks)
     real = apply(database, record)
     assert (real.change_id, real.after, real.touched) == (result.change_id, result.after, result.touched)
@@ -300,7 +300,7 @@ def test_a_preview_shows_a_pending_proposal_as_it_would_be_without_locking_anyth
         seen = governance.preview(connection, record.proposal_id, now=NOW, settings=SETTINGS)
     assert seen.outcome == "would_apply"
     assert [check.name for check in seen.checks] == [
-        *("content", "lifetime", "base", "knob", "target", "risk", "conflicts", "budget", "freeze"),
+        *("content", "lifetime", "base", "knob", "target", "risk", "conflicts", "tier", "budget", "freeze"),
     ]
     assert canonical_json(dict(seen.after)) == canonical_json({**LIVE, "risk": {"max_vol": 0.25, "cap": 3}})
 
