@@ -11,7 +11,7 @@ FOUR_HOURS = np.timedelta64(4 * 3600, "s")
 def path(
     n_bars: int, *, seed: int, drift: float = 0.0, stay: float = 0.985, symbol: str = "X", fills: Fills = "next_open"
 ) -> Bars:
-    """4-hour bars. `drift` per bar, in units of its volatility, whose sign stays the same with chance `stay`: a trend."""
+    """4-hour bars. `drift` per bar, in units of its volatility; its sign stays with chance `stay`: a trend."""
     generator = np.random.default_rng(seed)
     turns = np.where(generator.random(n_bars) < stay, 1.0, -1.0)
     moves = 0.008 * (generator.standard_normal(n_bars) + drift * np.cumprod(turns))

@@ -1,6 +1,7 @@
 """The simulator again, written for reading: one position as an object, one event after the other."""
 
 from dataclasses import dataclass
+from operator import ge, le
 
 from meta_pipeline.hyperband.simulator import LEAVE_LONG, LEAVE_SHORT, Orders
 
@@ -26,8 +27,8 @@ class Account:
     def __init__(self, prices: Prices, orders: Orders, fee: float, slippage: float) -> None:
         self.open, self.high, self.low, self.close = prices
         self.orders, self.fee, self.slippage = orders, fee, slippage
-        self.cash, self.position, self.ruined = 1.0, None, False
-        self.position: Position | None
+        self.cash, self.ruined = 1.0, False
+        self.position: Position | None = None
         self.returns = [0.0] * len(self.close)
         self.trips: list[tuple[int, int, float, float, float, float, str]] = []
 
@@ -73,7 +74,7 @@ class Account:
             return
         opening, high, low = self.open[bar], self.high[bar], self.low[bar]
         worst, best = (low, high) if position.is_long else (high, low)
-        beyond = (lambda a, b: a <= b) if position.is_long else (lambda a, b: a >= b)
+        beyond = le if position.is_long else ge
         nearer = (min, max) if position.is_long else (max, min)
         if beyond(worst, position.stop):
             self.leave(bar, self.worse(nearer[0](opening, position.stop), selling=position.is_long), "stop")

@@ -66,7 +66,7 @@ def test_a_time_that_is_missing_is_refused() -> None:
 def test_a_declared_gap_is_accepted() -> None:
     rows = [*range(100), *range(160, 300)]
     series = {name: getattr(GOOD, name)[rows] for name in ("times", "open", "high", "low", "close", "volume")}
-    with pytest.raises(InputError, match="declare max_gap_days of 10.1667"):
+    with pytest.raises(InputError, match=r"declare max_gap_days of 10.1667"):
         Bars(symbol="X", **series)
     assert len(Bars(symbol="X", **series, max_gap_days=11)) == 240
 
@@ -77,7 +77,7 @@ def test_bars_a_year_come_from_the_times_and_not_from_habit() -> None:
     sessions = np.array([f"2015-01-{d:02d}T{h:02d}" for d in range(5, 31) for h in (14, 16, 18)], dtype="datetime64[s]")
     n = len(sessions)
     series = {name: getattr(GOOD, name)[:n] for name in ("open", "high", "low", "close")}
-    with pytest.raises(InputError, match="do not tell how many bars a year .* declare periods_per_year"):
+    with pytest.raises(InputError, match=r"do not tell how many bars a year .* declare periods_per_year"):
         Bars(symbol="X", times=sessions, **series).annual_periods  # noqa: B018
     assert Bars(symbol="X", times=sessions, periods_per_year=756, **series).annual_periods == 756
 
@@ -115,11 +115,12 @@ def test_parquet_csv_seconds_milliseconds_and_time_zones_give_the_same_bars(tmp_
     frame.to_parquet(tmp_path / "X.parquet")
     frame.to_csv(tmp_path / "X.csv", index=False)
     seconds = GOOD.times.astype(np.int64)
-    for name, times in {
+    stamps: dict[str, Any] = {
         "seconds": seconds,
         "milliseconds": seconds * 1000,
         "zone": pd.DatetimeIndex(GOOD.times).tz_localize("UTC").tz_convert("America/New_York"),
-    }.items():
+    }
+    for name, times in stamps.items():
         frame.assign(Timestamp=times).to_parquet(tmp_path / f"{name}.parquet")
     frame.set_index("Timestamp").to_parquet(tmp_path / "index.parquet")
     read = [bars for file in sorted(tmp_path.iterdir()) for bars in read_bars(file)]
@@ -140,7 +141,7 @@ def test_stacked_symbols_are_kept_apart(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="holds the symbols BTC, DOGE, not ETH"):
         read_bars(tmp_path / "crypto.csv", symbols=["ETH"])
     both.drop(columns="Symbol").sort_values("Timestamp").to_csv(tmp_path / "mixed.csv", index=False)
-    with pytest.raises(InputError, match="comes twice .* name the symbols in a column `symbol`"):
+    with pytest.raises(InputError, match=r"comes twice .* name the symbols in a column `symbol`"):
         read_bars(tmp_path / "mixed.csv")
 
 

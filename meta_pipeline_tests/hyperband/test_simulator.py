@@ -26,8 +26,8 @@ def orders(n: int, entries: dict[int, float], leave: dict[int, int] | None = Non
         target[bar] = size
     for bar, flag in (leave or {}).items():
         flags[bar] = flag
-    distances = {name: np.full(n, given.pop(name, np.inf)) for name in ("stop", "take")}
-    return Orders(target=target, leave=flags, **distances, **given)
+    stop, take = (np.full(n, given.pop(name, np.inf)) for name in ("stop", "take"))
+    return Orders(target=target, leave=flags, stop=stop, take=take, **given)
 
 
 def prices(*bars: tuple[float, float, float, float]) -> tuple[Any, Any, Any, Any]:
@@ -133,7 +133,7 @@ def test_what_cannot_be_simulated_is_refused() -> None:
         orders(3, {}, stop=0.0)
     with pytest.raises(InputError, match="longest is -1"):
         orders(3, {}, longest=-1)
-    with pytest.raises(InputError, match="fee is -0.1"):
+    with pytest.raises(InputError, match=r"fee is -0.1"):
         run([FLAT] * 3, good, fee=-0.1)
     with pytest.raises(InputError, match="one of each per bar"):
         run([FLAT] * 4, good)
