@@ -517,6 +517,10 @@ outcomes: Final = Table(
     Column("standard_error", Double),
     Column("missing_reason", Text),
     _created_at("recorded_at"),
+    Column("contrast", Double),
+    Column("contrast_error", Double),
+    Column("surface", Double),
+    Column("years", Double),
     UniqueConstraint("candidate_id", "kind", "scale", "window_start", "window_end"),
     Index("idx_outcomes_strategy", "strategy_id", "window_end"),
     _check("kind IN ('pseudo', 'replay', 'applied')"),
@@ -527,10 +531,15 @@ outcomes: Final = Table(
     _check("standard_error >= 0 AND standard_error < 'Infinity'"),
     _check("window_start <= window_end"),
     _check("(realised IS NULL) = (missing_reason IS NOT NULL)"),
+    _finite("contrast"),
+    _check("contrast_error >= 0 AND contrast_error < 'Infinity'"),
+    _finite("surface"),
+    _check("years > 0 AND years < 'Infinity'"),
 )
 
 # Here and not above, so that the tables of the loop come first wherever all are listed.
 from meta_pipeline.store import (  # noqa: E402
+    schema_evidence,
     schema_governance,  # noqa: F401
     schema_meta_model,  # noqa: F401
     schema_outcomes,
@@ -542,6 +551,7 @@ APPEND_ONLY: Final = (
     "approvals",
     "audit_log",
     "config_versions",
+    *schema_evidence.APPEND_ONLY,
     *schema_policy.APPEND_ONLY,
     *schema_outcomes.APPEND_ONLY,
 )

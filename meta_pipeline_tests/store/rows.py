@@ -7,6 +7,7 @@ from sqlalchemy import Connection, insert, text
 
 from meta_pipeline.canonical import digest
 from meta_pipeline.store import schema
+from meta_pipeline_tests.store.evidence_rows import EVIDENCE_ROWS
 from meta_pipeline_tests.store.governance_rows import GOVERNANCE_ROWS
 from meta_pipeline_tests.store.meta_model_rows import META_MODEL_ROWS
 from meta_pipeline_tests.store.outcome_rows import OUTCOME_ROWS
@@ -180,6 +181,7 @@ ROWS: Final[dict[str, dict[str, Any]]] = {
     **OUTCOME_ROWS,
     **SEARCH_ROWS,
     **GOVERNANCE_ROWS,
+    **EVIDENCE_ROWS,
 }
 
 APPLIED: Final = {

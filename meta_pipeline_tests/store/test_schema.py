@@ -9,6 +9,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from meta_pipeline.store import schema
 from meta_pipeline.store.database import Database
+from meta_pipeline_tests.store.evidence_rows import EVIDENCE_BROKEN
 from meta_pipeline_tests.store.governance_rows import GOVERNANCE_BROKEN
 from meta_pipeline_tests.store.meta_model_rows import META_MODEL_BROKEN
 from meta_pipeline_tests.store.outcome_rows import OUTCOMES_BROKEN
@@ -155,12 +156,17 @@ BROKEN: dict[str, dict[str, list[dict[str, Any]]]] = {
         "standard_error_check": [{"standard_error": value} for value in (-1, NAN, INFINITY)],
         "check": [{"window_end": "2025-12-31"}],
         "check1": [{"realised": None}, {"missing_reason": "no data"}],
+        "contrast_check": [{"contrast": NAN}, {"contrast": INFINITY}],
+        "contrast_error_check": [{"contrast_error": value} for value in (-1, NAN, INFINITY)],
+        "surface_check": [{"surface": NAN}, {"surface": INFINITY}],
+        "years_check": [{"years": value} for value in (0, NAN, INFINITY)],
     },
     **POLICY_BROKEN,
     **META_MODEL_BROKEN,
     **OUTCOMES_BROKEN,
     **SEARCH_BROKEN,
     **GOVERNANCE_BROKEN,
+    **EVIDENCE_BROKEN,
 }
 # A text that is no JSON is refused by the cast itself, before the check says its name.
 NOT_JSON = [("meta_config_proposals", {"body": "{"}), ("audit_log", {"payload": "nonsense"})]
