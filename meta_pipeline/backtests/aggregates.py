@@ -26,8 +26,9 @@ from meta_pipeline.backtests.pooling import (
     weighted_mean,
 )
 from meta_pipeline.backtests.reported import DRAWDOWN, SHARPE, VOLATILITY
-from meta_pipeline.canonical import JsonValue, canonical_json
+from meta_pipeline.canonical import JsonValue
 from meta_pipeline.evidence.panel import RunPanel
+from meta_pipeline.evidence.records import Records
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.intp]
@@ -121,16 +122,20 @@ def aggregate(
     Ordered by dimension, then label; independent of the order of runs.
     """
     order = np.argsort(np.asarray(panel.run_ids, dtype=np.str_), kind="stable")
-    by_run = panel.returns.T
-    observed = ~np.isnan(by_run)
-    with_series = np.asarray(observed.any(axis=1))
-    configs = _config_texts(panel)
+    by_run, places = panel.returns.T, panel.columns
+    there = places >= 0
+    observed: NDArray[np.bool_] = ~np.isnan(by_run)
+    with_series = np.zeros(panel.n_runs, dtype=np.bool_)
+    with_series[there] = np.asarray(observed.any(axis=1))[places[there]]
+    periods = np.full(len(by_run), np.nan)
+    periods[places[there]] = panel.periods_per_year[there]
+    configs = Records.of(panel.configs).texts()
     slicer = _Slicer(
         panel=panel,
         observed=observed,
         with_series=with_series,
         identities=_identities(panel, by_run, with_series, configs),
-        figures=run_figures(by_run, panel.periods_per_year),
+        figures=run_figures(by_run, periods).spread(places),
     )
     everyone: list[int] = order.tolist()
     found = [slicer.pool(Dimension.STRATEGY, strategy_id, everyone)] if everyone else []
@@ -152,22 +157,17 @@ def _groups(runs: Iterable[int], labels: Sequence[str]) -> Iterator[tuple[str, l
     yield from groups.items()
 
 
-def _config_texts(panel: RunPanel) -> list[str]:
-    written: dict[int, str] = {}  # configurations that are one object are written once
-    return [written.get(id(c)) or written.setdefault(id(c), canonical_json(c)) for c in panel.configs]
-
-
 def _identities(
     panel: RunPanel, by_run: Floats, with_series: NDArray[np.bool_], configs: Sequence[str]
 ) -> NDArray[np.int64]:
     """Give each run a number; two have the same one exactly when they are copies of each other."""
     numbers: dict[object, int] = {}
-    identities = np.empty(panel.n_runs, dtype=np.int64)
+    identities, places = np.empty(panel.n_runs, dtype=np.int64), panel.columns
     for run in range(panel.n_runs):
         key: object
         if with_series[run]:
             # Adding zero turns -0.0 into 0.0, so that equal returns have equal bytes.
-            key = (hashlib.sha256((by_run[run] + 0.0).data).digest(), float(panel.periods_per_year[run]))
+            key = (hashlib.sha256((by_run[places[run]] + 0.0).data).digest(), float(panel.periods_per_year[run]))
         else:
             key = (configs[run], panel.blocks[run], tuple(sorted(panel.reported[run].items())))
         identities[run] = numbers.setdefault(key, len(numbers))
@@ -296,18 +296,18 @@ def _by_regime(
 
 
 def _regime(slicer: _Slicer, label: str, parts: Sequence[tuple[Indices, NDArray[np.bool_]]]) -> Iterator[Aggregate]:
-    by_run = slicer.panel.returns.T
+    by_run, places = slicer.panel.returns.T, slicer.panel.columns
     figures: list[RunFigures] = []
     days = np.zeros(by_run.shape[1], dtype=np.bool_)
     n_runs = 0
     for series, on_days in parts:
-        present = series[slicer.observed[np.ix_(series, on_days)].any(axis=1)]
+        present = series[slicer.observed[np.ix_(places[series], on_days)].any(axis=1)]
         n_runs += len(present)
         chosen, _ = slicer.distinct(present.tolist())
         if len(chosen):
-            cut = np.ascontiguousarray(by_run[chosen][:, on_days])
+            cut = np.ascontiguousarray(by_run[places[chosen]][:, on_days])
             figures.append(run_figures(cut, slicer.panel.periods_per_year[chosen]))
-            days |= on_days & slicer.observed[chosen].any(axis=0)
+            days |= on_days & slicer.observed[places[chosen]].any(axis=0)
     if not figures:
         return
     pooled = RunFigures.joined(figures)

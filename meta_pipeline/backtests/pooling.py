@@ -59,6 +59,16 @@ class RunFigures:
         """Return the figures of some of the runs."""
         return RunFigures(**{name: getattr(self, name)[runs] for name in self.__dataclass_fields__})
 
+    def spread(self, places: NDArray[np.intp]) -> "RunFigures":
+        """Return the figures of runs that are at these places, shape (n,); -1: a run without returns, no figures."""
+        there = places >= 0
+        spread = {name: np.full(len(places), np.nan) for name in self.__dataclass_fields__}
+        for name, values in spread.items():
+            values[there] = getattr(self, name)[places[there]]
+            if name in {"n", "years", "wins", "traded"}:
+                values[~there] = 0.0
+        return RunFigures(**spread)
+
     @classmethod
     def joined(cls, parts: "list[RunFigures]") -> "RunFigures":
         """Put the runs of several parts behind each other."""

@@ -80,7 +80,10 @@ def configurations(panel: RunPanel, *, knobs: Sequence[Knob], live: Mapping[str,
         name = digest(levels)
         values[name] = levels
         groups.setdefault(name, []).append(column)
-    runs = run_figures(panel.returns.T, panel.periods_per_year)
+    there = panel.columns >= 0
+    periods = np.full(panel.returns.shape[1], np.nan)
+    periods[panel.columns[there]] = panel.periods_per_year[there]
+    runs = run_figures(panel.returns.T, periods).spread(panel.columns)
     order = sorted(groups)
     members = tuple(_distinct(panel, groups[name]) for name in order)
     return Configurations(
@@ -127,7 +130,7 @@ def _distinct(panel: RunPanel, columns: Sequence[int]) -> NDArray[np.intp]:
 
 
 def _content(panel: RunPanel, column: int) -> str:
-    returns = np.ascontiguousarray(panel.returns[:, column])
+    returns = panel.rows(np.array([column]))[0]
     if not np.isnan(returns).all():
         return hashlib.sha256(returns.tobytes()).hexdigest()
     reported = {name: value for name, value in panel.reported[column].items() if _known(value)}
@@ -139,7 +142,7 @@ def _known(value: float | None) -> bool:
 
 
 def _figures(panel: RunPanel, runs: RunFigures, columns: Sequence[int], distinct: NDArray[np.intp]) -> Figures:
-    n_days = int((~np.isnan(panel.returns[:, distinct])).any(axis=1).sum())
+    n_days = int((~np.isnan(panel.rows(distinct))).any(axis=0).sum())
     pooled = pool(runs.take(distinct[runs.n[distinct] > 0])) if n_days else _reported(panel, distinct)
     unreported = {name: "no return series, and not reported" for name, value in pooled.items() if value is None}
     missing = missing_figures(pooled) if n_days else unreported

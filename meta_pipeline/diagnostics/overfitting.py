@@ -202,8 +202,9 @@ def _nothing(n_trials: int, n_effective: float | None, why: str) -> Overfitting:
 def common_frequency(panel: RunPanel, found: Configurations) -> tuple[float | None, str]:
     """Return the periods per year that all runs with returns share; else None and why."""
     used = [column for columns in found.members for column in columns]
-    with_returns = ~np.isnan(panel.returns[:, used]).all(axis=0) if used else np.zeros(0, dtype=np.bool_)
-    frequencies = {float(panel.periods_per_year[column]) for column in np.array(used, dtype=np.intp)[with_returns]}
+    held = np.array([run for run in used if panel.columns[run] >= 0], dtype=np.intp)
+    with_returns = ~np.isnan(panel.returns[:, panel.columns[held]]).all(axis=0)
+    frequencies = {float(panel.periods_per_year[run]) for run in held[with_returns]}
     if not frequencies:
         return None, "no run has a return series"
     if len(frequencies) > 1:
@@ -214,7 +215,7 @@ def common_frequency(panel: RunPanel, found: Configurations) -> tuple[float | No
 
 def daily_mean(panel: RunPanel, columns: NDArray[np.intp]) -> Floats:
     """Return the mean of some runs on each day, shape (n_days,); NaN on days without any."""
-    returns = panel.returns[:, columns]
+    returns = panel.rows(columns).T
     there = ~np.isnan(returns)
     counts = there.sum(axis=1)
     totals = np.where(there, returns, 0.0).sum(axis=1)

@@ -6,7 +6,7 @@ error follow from them by linearity alone.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
@@ -21,6 +21,8 @@ Floats = NDArray[np.float64]
 NOT_IDENTIFIED: Final = 1e-8  # of a contrast's unit vector may lie outside what the design can tell apart
 FULL_LEVELS: Final = 12  # a numeric control with more levels is held fixed by bins of its value
 CONTROL_BINS: Final = 8
+MOST_CONTROL_LEVELS: Final = 100
+SMALL_PRODUCT: Final = 250_000  # multiplications; larger matrix products wake threads that then wait, busily
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -74,6 +76,13 @@ class Design:
         """
         return self._pairs("matched_pairs", factor, low, high, None)
 
+    def n_pairs(self, factor: Factor, low: int, high: int) -> int:
+        """Count the matched pairs in which both levels occur."""
+        cells = self._cells[factor.path]
+        at_low = np.bincount(cells[factor.codes == low])
+        at_high = np.bincount(cells[factor.codes == high], minlength=len(at_low))
+        return int(np.minimum(at_low, at_high[: len(at_low)]).sum())
+
     def local_pairs(self, factor: Factor, low: int, high: int, live: Mapping[str, int | None]) -> Weights:
         """Weigh level `high` against `low` in the matched pairs whose other factors are at their live levels.
 
@@ -91,26 +100,23 @@ class Design:
 
     def least_squares(self, factor: Factor, low: int, high: int) -> Weights:
         """Weigh level `high` against `low` by least squares with block effects and all other factors' levels."""
-        columns, gram, inverse, offset = self._system(factor)
-        target = np.zeros(columns.shape[1])
+        system, offset = self._system(factor)
+        target = np.zeros(len(system.gram))
         target[offset + high], target[offset + low] = 1.0, -1.0
-        solution = inverse @ target
-        if float(np.max(np.abs(gram @ solution - target))) > NOT_IDENTIFIED:
+        solution = system.inverse @ target
+        if float(np.max(np.abs(system.gram @ solution - target))) > NOT_IDENTIFIED:
             return Weights(method="least_squares", weights=None, reason=self._why_not(factor, low, high))
-        weights = self.years * (columns @ solution)
+        weights = self.years * system.fitted(solution)
         weights[np.abs(weights) < 1e-14] = 0.0
-        return Weights(method="least_squares", weights=weights, n_pairs=self.matched_pairs(factor, low, high).n_pairs)
+        return Weights(method="least_squares", weights=weights, n_pairs=self.n_pairs(factor, low, high))
 
     def residuals(self, values: Floats) -> tuple[Floats, int]:
         """Return what least squares leaves of one value per run, and the degrees of freedom that remain."""
-        n_blocks = int(self.blocks.max(initial=0)) + 1
-        total = np.bincount(self.blocks, weights=self.years, minlength=n_blocks)
-        centred = (
-            values - (np.bincount(self.blocks, weights=self.years * values, minlength=n_blocks) / total)[self.blocks]
-        )
-        left = centred - self._columns @ (self._inverse @ (self._columns.T @ (self.years * centred)))
-        rank = int(np.round(np.trace(self._gram @ self._inverse)))
-        return left, len(values) - rank - len(np.unique(self.blocks))
+        system = self._held
+        centred = system.centred(values)
+        left = centred - system.fitted(system.inverse @ system.totals(self.years * centred))
+        rank = int(np.round(np.trace(system.gram @ system.inverse)))
+        return left, len(values) - rank - system.n_blocks
 
     def _pairs(self, method: str, factor: Factor, low: int, high: int, mask: NDArray[np.bool_] | None) -> Weights:
         cells = self._cells[factor.path]
@@ -153,34 +159,34 @@ class Design:
         return tuple(control_codes(factor) for factor in self.factors)
 
     @cached_property
-    def _columns(self) -> Floats:
-        return _demeaned(self._controls, self.blocks, self.years)
+    def _held(self) -> "_System":
+        return self._with(None)
 
-    @cached_property
-    def _gram(self) -> Floats:
-        return _gram(self._columns, self.years)
+    def _with(self, factor: Factor | None) -> "_System":
+        """Return the system with all levels of one factor, the others as they are held fixed."""
+        controls: dict[str, Codes] = {}
+        strata = [self.blocks]
+        for other, codes in zip(self.factors, self._controls, strict=True):
+            if other is factor:
+                controls[other.path] = other.codes
+            elif int(codes.max(initial=0)) >= MOST_CONTROL_LEVELS:
+                strata.append(codes)  # so many levels are held fixed by comparing within each, as blocks are
+            else:
+                controls[other.path] = codes
+        return _System(controls, combine(strata) if len(strata) > 1 else self.blocks, self.years)
 
-    @cached_property
-    def _inverse(self) -> Floats:
-        return _invert(self._gram)
-
-    def _system(self, factor: Factor) -> tuple[Floats, Floats, Floats, int]:
-        """Return the design with this factor's levels in full, its Gram matrix, the inverse, and where they start."""
+    def _system(self, factor: Factor) -> "tuple[_System, int]":
+        """Return the design with this factor's levels in full, and where they start among its columns."""
         position = [other.path for other in self.factors].index(factor.path)
-        widths = [int(codes.max(initial=0)) + 1 for codes in self._controls]
-        offset = sum(widths[:position])
-        if self._controls[position] is self.factors[position].codes:
-            return self._columns, self._gram, self._inverse, offset
+        offset = self._held.offsets.get(factor.path)
+        if offset is not None and self._controls[position] is self.factors[position].codes:
+            return self._held, offset
         if factor.path not in self._full:
-            controls = list(self._controls)
-            controls[position] = factor.codes
-            columns = _demeaned(controls, self.blocks, self.years)
-            gram = _gram(columns, self.years)
-            self._full[factor.path] = columns, gram, _invert(gram)
-        return *self._full[factor.path], offset
+            self._full[factor.path] = self._with(self.factors[position])
+        return self._full[factor.path], self._full[factor.path].offsets[factor.path]
 
     @cached_property
-    def _full(self) -> dict[str, tuple[Floats, Floats, Floats]]:
+    def _full(self) -> dict[str, "_System"]:
         """Systems of factors that are held fixed by bins, once their own levels are asked for."""
         return {}
 
@@ -195,26 +201,91 @@ def control_codes(factor: Factor) -> Codes:
     """Return a factor's codes as it is held fixed: its levels, or bins of a number with many levels."""
     if len(factor.levels) <= FULL_LEVELS:
         return factor.codes
-    if not all(isinstance(level, int | float) and not isinstance(level, bool) for level in factor.levels):
+    if not set(map(type, factor.levels)) <= {int, float}:
         return factor.codes
-    values = np.asarray([float(level) for level in factor.levels])[factor.codes]  # type: ignore[arg-type]
+    values = np.asarray(factor.levels, dtype=np.float64)[factor.codes]
     edges = np.unique(np.quantile(values, np.linspace(0, 1, CONTROL_BINS + 1)[1:-1]))
     return np.searchsorted(edges, values, side="right").astype(np.int64)
 
 
-def _demeaned(controls: Sequence[Codes], blocks: Codes, years: Floats) -> Floats:
-    """Return level dummies less their block means, weighted by years; shape (n_runs, n_levels)."""
-    dummies = np.concatenate([np.eye(int(codes.max(initial=0)) + 1)[codes] for codes in controls], axis=1)
-    n_blocks = int(blocks.max(initial=0)) + 1
-    total = np.bincount(blocks, weights=years, minlength=n_blocks)
-    sums = np.zeros((n_blocks, dummies.shape[1]))
-    np.add.at(sums, blocks, dummies * years[:, None])
-    return dummies - (sums / np.maximum(total, 1e-300)[:, None])[blocks]
+class _System:
+    """Level dummies less their block means, weighted by years: sums over codes, so that no dummy is ever written down.
 
+    Parameters
+    ----------
+    controls
+        By path, codes of each factor, shape (n_runs,).
+    blocks, years
+        Within which runs are compared, and what each run counts; shape (n_runs,).
+    """
 
-def _gram(columns: Floats, years: Floats) -> Floats:
-    gram: Floats = columns.T @ (columns * years[:, None])
-    return gram
+    def __init__(self, controls: Mapping[str, Codes], blocks: Codes, years: Floats) -> None:
+        self._controls, self._blocks, self._years = tuple(controls.values()), blocks, years
+        widths = [int(codes.max(initial=0)) + 1 for codes in self._controls]
+        self._widths, self._starts = widths, [sum(widths[:position]) for position in range(len(widths))]
+        self.offsets = dict(zip(controls, self._starts, strict=True))
+        self._n_blocks = int(blocks.max(initial=0)) + 1
+        per_block = np.bincount(blocks, weights=years, minlength=self._n_blocks)
+        self._per_block = np.maximum(per_block, 1e-300)
+        in_block = [
+            self._table(blocks, self._n_blocks, c, w, years) for c, w in zip(self._controls, widths, strict=True)
+        ]
+        self._in_block = np.concatenate(in_block, axis=1) if in_block else np.zeros((self._n_blocks, 0))
+        self.gram = self._joint(years) - self._between()
+        self.inverse = _invert(self.gram)
+
+    def _between(self) -> Floats:
+        """Return what block means hold of the joint years, some blocks at a time: small products need no threads."""
+        width = self._in_block.shape[1]
+        total = np.zeros((width, width))
+        size = max(1, SMALL_PRODUCT // max(width * width, 1))
+        for start in range(0, self._n_blocks, size):
+            rows = self._in_block[start : start + size]
+            total += rows.T @ (rows / self._per_block[start : start + size, None])
+        return total
+
+    @property
+    def n_blocks(self) -> int:
+        """Number of blocks that hold a run."""
+        return int(np.count_nonzero(np.bincount(self._blocks)))
+
+    def centred(self, values: Floats) -> Floats:
+        """Return one value per run less its block's mean."""
+        sums = np.bincount(self._blocks, weights=self._years * values, minlength=self._n_blocks)
+        return np.asarray(values - (sums / self._per_block)[self._blocks])
+
+    def fitted(self, solution: Floats) -> Floats:
+        """Return what coefficients of the columns add up to for each run."""
+        total = np.zeros(len(self._blocks))
+        for codes, offset, width in zip(self._controls, self._starts, self._widths, strict=True):
+            total += solution[offset : offset + width][codes]
+        return self.centred(total)
+
+    def totals(self, values: Floats) -> Floats:
+        """Return the inner product of each column with one value per run."""
+        per_block = np.bincount(self._blocks, weights=values, minlength=self._n_blocks)
+        left = values - self._years * (per_block / self._per_block)[self._blocks]
+        sums = [
+            np.bincount(codes, weights=left, minlength=width)
+            for codes, width in zip(self._controls, self._widths, strict=True)
+        ]
+        return np.concatenate([*sums, np.zeros(0)])
+
+    def _joint(self, years: Floats) -> Floats:
+        """Return the years of each pair of levels, shape (n_levels, n_levels)."""
+        joint = np.zeros((sum(self._widths), sum(self._widths)))
+        columns = list(zip(self._controls, self._starts, self._widths, strict=True))
+        for position, (first, row, height) in enumerate(columns):
+            for second, column, width in columns[position:]:
+                table = self._table(first, height, second, width, years)
+                joint[row : row + height, column : column + width] = table
+                joint[column : column + width, row : row + height] = table.T
+        return joint
+
+    @staticmethod
+    def _table(first: Codes, height: int, second: Codes, width: int, years: Floats) -> Floats:
+        cells = np.bincount(first * width + second, weights=years, minlength=height * width)
+        return np.asarray(cells.reshape(height, width), dtype=np.float64)
 
 
 def _invert(gram: Floats) -> Floats:

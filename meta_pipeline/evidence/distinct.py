@@ -8,15 +8,18 @@ often each was stored, and whatever the levels are called.
 """
 
 import hashlib
+import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from meta_pipeline.canonical import level_key
+from meta_pipeline.canonical import ABSENT, level_key
 from meta_pipeline.evidence.factors import Codes, Factor, Role, assign_roles, combine, encode, read_factors
 from meta_pipeline.evidence.panel import RunPanel
+from meta_pipeline.evidence.records import SCALARS, Records
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -36,8 +39,8 @@ class DistinctRuns:
         Keys of the configurations as factors over the distinct runs, levels in canonical order.
     copies
         Shape (n,): how often each run was stored.
-    digests
-        Content of each run: block, configuration and series.
+    digest
+        Of all that the distinct runs are: blocks, configurations and series.
     """
 
     columns: NDArray[np.intp]
@@ -46,7 +49,7 @@ class DistinctRuns:
     series: Codes
     factors: tuple[Factor, ...]
     copies: Codes
-    digests: tuple[bytes, ...]
+    digest: bytes
 
     def __len__(self) -> int:
         return len(self.columns)
@@ -58,7 +61,11 @@ class DistinctRuns:
 
 
 def distinct_runs(
-    panel: RunPanel, columns: NDArray[np.intp], declared: Sequence[str], *, salts: Sequence[bytes] | None = None
+    panel: RunPanel,
+    columns: NDArray[np.intp],
+    declared: Sequence[str],
+    *,
+    reported: NDArray[np.float64] | None = None,
 ) -> DistinctRuns:
     """Reduce a panel to its distinct runs.
 
@@ -69,49 +76,56 @@ def distinct_runs(
     panel
         The runs.
     columns
-        The columns to use.
+        The runs to use.
     declared
         Paths of the declared knobs.
-    salts
-        For runs without a series: what else tells them apart (a reported metric), one per column.
+    reported
+        For runs without a series: the reported figure that stands for it, shape (len(columns),).
     """
-    series = series_digests(panel, columns)
-    if salts is not None:
-        series = [hashlib.sha256(key + salt).digest() for key, salt in zip(series, salts, strict=True)]
-    block_keys = [(panel.blocks[c], float(panel.periods_per_year[c])) for c in columns]
-    blocks, block_labels = encode(block_keys)
-    factors = read_factors([panel.configs[c] for c in columns], declared)
-    digests = _content_digests(block_keys, series, factors)
-    first: dict[bytes, int] = {}
-    copies: dict[bytes, int] = {}
-    for run, key in enumerate(digests):
-        first.setdefault(key, run)
-        copies[key] = copies.get(key, 0) + 1
-    kept = np.fromiter(first.values(), dtype=np.intp, count=len(first))
-    series_codes, _ = encode([series[run] for run in kept])
-    factors = tuple(_canonical_levels(f.take(kept), series_codes, blocks[kept]) for f in factors)
-    order = np.lexsort((*(f.codes for f in reversed(factors)), blocks[kept], series_codes))
-    runs = kept[order]
-    ordered = tuple(factor.take(order) for factor in factors)
+    if reported is None:
+        series, contents = encode(series_digests(panel, columns))
+    else:
+        bits, places = np.unique(np.ascontiguousarray(reported).view(np.int64), return_inverse=True)
+        series, contents = places.astype(np.int64), (bits.tobytes(),)
+    blocks, block_labels = _blocks(panel, columns)
+    factors = read_factors(Records.of(panel.configs).take(columns), declared)
+    codes = combine([series, blocks, *(factor.codes for factor in factors)])
+    _, first, copies = np.unique(codes, return_index=True, return_counts=True)
+    factors = tuple(_canonical_levels(f.take(first), series[first], blocks[first]) for f in factors)
+    # Levels, blocks and series have codes that their content decides, and so has this order.
+    order = np.argsort(combine([series[first], blocks[first], *(f.codes for f in factors)]), kind="stable")
+    runs = first[order]
+    factors = tuple(Factor(path=f.path, levels=f.levels, codes=f.codes[order], role=f.role) for f in factors)
     return DistinctRuns(
         columns=columns[runs],
         blocks=blocks[runs],
         block_labels=block_labels,
-        series=series_codes[order],
-        factors=assign_roles(ordered, blocks[runs]) if len(runs) else ordered,
-        copies=np.asarray([copies[digests[run]] for run in runs], dtype=np.int64),
-        digests=tuple(digests[run] for run in runs),
+        series=series[runs],
+        factors=assign_roles(factors, blocks[runs]) if len(runs) else factors,
+        copies=copies[order],
+        digest=_content_digest(contents, block_labels, factors, series[runs], blocks[runs]),
     )
 
 
+def _blocks(panel: RunPanel, columns: NDArray[np.intp]) -> tuple[Codes, tuple[tuple[str, float], ...]]:
+    """Return the block of each run, and its name and periods per year; unknown periods are one value like any other."""
+    names, labels = encode([panel.blocks[column] for column in columns.tolist()])
+    periods = panel.periods_per_year[columns]
+    known, places = np.unique(np.where(np.isnan(periods), -1.0, periods), return_inverse=True)
+    blocks = combine([names, places.astype(np.int64), np.zeros(len(columns), dtype=np.int64)])
+    _, first = np.unique(blocks, return_index=True)
+    found = ((labels[names[run]], float(known[places[run]])) for run in first.tolist())
+    return blocks, tuple((label, value if value > 0 else math.nan) for label, value in found)
+
+
 def series_digests(panel: RunPanel, columns: NDArray[np.intp]) -> list[bytes]:
-    """Return a digest of each run's observed days and exact returns."""
-    by_run = panel.returns.T
+    """Return a digest of the observed days and exact returns of each run, which must have a series."""
+    by_run, position = panel.returns.T, panel.columns
     dates = panel.dates.astype("datetime64[s]").astype(np.int64)
     known: dict[bytes, bytes] = {}
     result = []
     for column in columns:
-        row = np.ascontiguousarray(by_run[column])
+        row = np.ascontiguousarray(by_run[position[column]])
         missing = np.isnan(row)
         pattern = np.packbits(missing).tobytes()
         if pattern not in known:
@@ -121,31 +135,41 @@ def series_digests(panel: RunPanel, columns: NDArray[np.intp]) -> list[bytes]:
     return result
 
 
-def _content_digests(
-    blocks: Sequence[tuple[str, float]], series: Sequence[bytes], factors: Sequence[Factor]
-) -> list[bytes]:
-    pieces = [[f"{f.path}\x00{level_key(level)}\x00".encode() for level in f.levels] for f in factors]
-    codes = [factor.codes.tolist() for factor in factors]
-    digests = []
-    for run, (block, key) in enumerate(zip(blocks, series, strict=True)):
-        hasher = hashlib.sha256(f"{block[0]}\x00{block[1]!r}\x00".encode() + key)
-        for piece, code in zip(pieces, codes, strict=True):
-            hasher.update(piece[code[run]])
-        digests.append(hasher.digest())
-    return digests
+def _content_digest(
+    contents: Sequence[bytes],
+    block_labels: Sequence[tuple[str, float]],
+    factors: Sequence[Factor],
+    series: Codes,
+    blocks: Codes,
+) -> bytes:
+    """Hash each distinct value once, and the codes of the runs in canonical order."""
+    hasher = hashlib.sha256()
+    for content in contents:
+        hasher.update(hashlib.sha256(content).digest())
+    hasher.update(json.dumps([[block, repr(periods)] for block, periods in block_labels]).encode())
+    for factor in factors:
+        # JSON tells scalars of other types apart; what is no scalar is the text in a list.
+        levels = [
+            level if type(level) in SCALARS and level is not ABSENT else [level_key(level)] for level in factor.levels
+        ]
+        hasher.update(json.dumps([factor.path, levels], allow_nan=False).encode())
+    for column in (series, blocks, *(factor.codes for factor in factors)):
+        hasher.update(column.astype("<i8").tobytes())
+    return hasher.digest()
 
 
 def _canonical_levels(factor: Factor, series: Codes, blocks: Codes) -> Factor:
     """Order levels by the returns of their runs, so that their names decide nothing (but between twins)."""
-
-    def signature(code: int) -> tuple[bytes, str]:
-        runs = factor.codes == code
-        ordered = np.sort(series[runs] * (int(blocks.max(initial=0)) + 1) + blocks[runs])
-        return hashlib.sha256(ordered.tobytes()).digest(), level_key(factor.levels[code])
-
-    if len(factor.levels) > len(series) // 2 + 1 or factor.role is not Role.KNOB:
+    if not 1 < len(factor.levels) <= len(series) // 2 + 1 or factor.role is not Role.KNOB:
         return factor
-    return factor.reordered(sorted(range(len(factor.levels)), key=signature))
+    held = series * (int(blocks.max(initial=0)) + 1) + blocks
+    by_level = np.lexsort((held, factor.codes))
+    parts = np.split(held[by_level], np.cumsum(np.bincount(factor.codes, minlength=len(factor.levels)))[:-1])
+    signatures = [
+        (hashlib.sha256(part.tobytes()).digest(), level_key(level))
+        for part, level in zip(parts, factor.levels, strict=True)
+    ]
+    return factor.reordered(sorted(range(len(signatures)), key=signatures.__getitem__))
 
 
 def dead_knobs(runs: DistinctRuns) -> tuple[str, ...]:

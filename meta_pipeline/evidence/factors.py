@@ -4,15 +4,18 @@ Belongs here: reading nested configurations by path, typed levels, and which key
 identifiers. Does not belong here: what a knob may be set to (proposals.knobs).
 """
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final, TypeVar
+from itertools import chain
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from meta_pipeline.canonical import ABSENT, JsonValue, Level, level_key
+from meta_pipeline.evidence.records import SCALARS, Column, Records
 
 Codes = NDArray[np.int64]
 Config = Mapping[str, JsonValue]
@@ -55,13 +58,8 @@ class Factor:
 
     def take(self, runs: NDArray[np.intp]) -> "Factor":
         """Return the factor for a selection of runs; levels that no run has any more are dropped."""
-        kept, codes = np.unique(self.codes[runs], return_inverse=True)
-        return Factor(
-            path=self.path,
-            levels=tuple(self.levels[code] for code in kept),
-            codes=codes.astype(np.int64),
-            role=self.role,
-        )
+        left = Column(codes=self.codes[runs].astype(np.int32), levels=self.levels).compact()
+        return Factor(path=self.path, levels=left.levels, codes=left.codes.astype(np.int64), role=self.role)
 
     def reordered(self, order: Sequence[int]) -> "Factor":
         """Return the factor with its levels in another order."""
@@ -100,49 +98,83 @@ def read_factors(configs: Sequence[Config], declared: Sequence[str]) -> tuple[Fa
         The declared ones by path, with role KNOB, then the undeclared leaves by path, with role NUISANCE until
         `assign_roles` has looked at them.
     """
+    records = Records.of(configs)
+    nothing = Column(codes=np.zeros(len(records), dtype=np.int32), levels=(ABSENT,))
     paths = sorted(set(declared))
-    factors = [_factor(path, [level_at(config, path) for config in configs], Role.KNOB) for path in paths]
-    leaves: dict[str, dict[int, Level]] = {}
-    for run, config in enumerate(configs):
-        for path, value in _leaves(config, ""):
-            leaves.setdefault(path, {})[run] = value
-    for path in sorted(leaves):
-        if not any(path == knob or path.startswith(f"{knob}.") for knob in paths):
-            values = [leaves[path].get(run, ABSENT) for run in range(len(configs))]
-            factors.append(_factor(path, values, Role.NUISANCE))
-    return tuple(factors)
+    factors = []
+    for path in paths:
+        key, _, rest = path.partition(".")
+        column = records.columns.get(key, nothing)
+        if rest:
+            column = column.mapped(lambda level, inner=rest: _inside(level, inner))  # type: ignore[misc]
+        factors.append(_factor(path, column, Role.KNOB))
+    leaves: dict[str, Column] = {}
+    for path, column in chain.from_iterable(_leaves(key, column) for key, column in records.columns.items()):
+        # A key with a dot in it may bear the path of a nested one.
+        leaves[path] = _either(leaves[path], column) if path in leaves else column
+    free = (path for path in sorted(leaves) if not any(path == k or path.startswith(f"{k}.") for k in paths))
+    return (*factors, *(_factor(path, leaves[path], Role.NUISANCE) for path in free))
 
 
-_SCALARS: Final = (bool, int, float, str)
+def _inside(level: Level, path: str) -> Level:
+    return level_at(level, path) if isinstance(level, Mapping) else ABSENT
 
 
-def _leaves(node: Config, prefix: str) -> Iterator[tuple[str, Level]]:
-    for key, value in node.items():
-        path = f"{prefix}{key}"
-        if type(value) not in _SCALARS and isinstance(value, Mapping) and value:
-            yield from _leaves(value, f"{path}.")
-        else:
-            yield path, value
+def _is_object(level: Level) -> bool:
+    return type(level) not in SCALARS and isinstance(level, Mapping) and bool(level)
 
 
-def _factor(path: str, values: Sequence[Level], role: Role) -> Factor:
-    keys: dict[str, int] = {}
-    levels: list[Level] = []
-    seen: dict[tuple[type, object], int] = {}  # most values are scalars that come again and again
-    codes = np.empty(len(values), dtype=np.int64)
-    for run, value in enumerate(values):
-        # A float zero is left to the canonical text, which knows that -0.0 is 0.0.
-        scalar = type(value) in _SCALARS and not (type(value) is float and value == 0.0)
-        code = seen.get((type(value), value)) if scalar else None
-        if code is None:
-            code = keys.setdefault(level_key(value), len(levels))
-            if code == len(levels):
-                levels.append(value)
-            if scalar:
-                seen[type(value), value] = code
-        codes[run] = code
-    factor = Factor(path=path, levels=tuple(levels), codes=codes, role=role)
-    return factor.reordered(sorted(range(len(levels)), key=lambda code: level_key(levels[code])))
+def _leaves(path: str, column: Column) -> Iterator[tuple[str, Column]]:
+    """Yield the leaves below a key: the key itself, and where its values are objects, what is in them."""
+    scalar = set(map(type, column.levels)) <= SCALARS
+    objects = [] if scalar else [level for level in column.levels if _is_object(level)]
+    if not objects:
+        yield path, column
+        return
+    if len(objects) < len(column.levels) and any(not _is_object(v) and v is not ABSENT for v in column.levels):
+        yield path, column.mapped(lambda level: ABSENT if _is_object(level) else level)
+    for key in dict.fromkeys(key for level in objects for key in level):  # type: ignore[union-attr]
+        yield from _leaves(
+            f"{path}.{key}",
+            column.mapped(lambda level, key=key: level.get(key, ABSENT) if _is_object(level) else ABSENT),  # type: ignore[misc]
+        )
+
+
+def _either(first: Column, second: Column) -> Column:
+    """Return the second column where it has a value, else the first."""
+    absent = np.array([level is ABSENT for level in second.levels])[second.codes]
+    codes = np.where(absent, first.codes, second.codes + len(first.levels)).astype(np.int32)
+    return Column(codes=codes, levels=first.levels + second.levels)
+
+
+def _factor(path: str, column: Column, role: Role) -> Factor:
+    """Return a factor with its levels in an order that their content decides; equal ones become one."""
+    present = column.compact()
+    levels = present.levels
+    kinds = set(map(type, levels))
+    plain = len(kinds) == 1 and kinds <= {str, int, float} and len(set(levels)) == len(levels)
+    if plain:
+        order = sorted(range(len(levels)), key=levels.__getitem__)  # type: ignore[arg-type]
+        place = np.empty(len(order), dtype=np.int64)
+        place[order] = np.arange(len(order))
+        return Factor(path=path, levels=tuple(map(levels.__getitem__, order)), codes=place[present.codes], role=role)
+    by_key: dict[tuple[int, float, str], list[int]] = {}
+    for code, level in enumerate(levels):
+        by_key.setdefault(_order_key(level), []).append(code)
+    place = np.empty(len(levels), dtype=np.int64)
+    for rank, key in enumerate(sorted(by_key)):
+        place[by_key[key]] = rank
+    distinct = tuple(levels[by_key[key][0]] for key in sorted(by_key))
+    return Factor(path=path, levels=distinct, codes=place[present.codes], role=role)
+
+
+def _order_key(level: Level) -> tuple[int, float, str]:
+    """Return a key that orders levels by kind, then value, and is equal exactly where `level_key` is."""
+    if type(level) is float and math.isfinite(level):
+        return (0, level, "")
+    if type(level) is str:
+        return (1, 0.0, level)
+    return (2, 0.0, level_key(level))
 
 
 def assign_roles(factors: Sequence[Factor], blocks: Codes) -> tuple[Factor, ...]:
@@ -195,23 +227,40 @@ def aliases(factors: Sequence[Factor], blocks: Codes) -> tuple[tuple[str, ...], 
 
 
 def combine(columns: Sequence[Codes]) -> Codes:
-    """Return one code per run that is equal exactly where all columns are equal."""
-    combined = np.zeros_like(columns[0])
+    """Return one code per run that is equal exactly where all columns are equal, ordered as their values are."""
+    combined, size = np.zeros_like(columns[0]), 1
     for column in columns:
-        _, combined = np.unique(combined * (int(column.max(initial=0)) + 1) + column, return_inverse=True)
-    return combined.astype(np.int64)
+        if size == len(combined) and size > 1:
+            break  # all runs are told apart already
+        width = int(column.max(initial=0)) + 1
+        combined, size = _ranks(combined * width + column, size * width)
+    return combined
+
+
+def _ranks(codes: Codes, size: int) -> tuple[Codes, int]:
+    """Return codes without gaps in the same order, and how many there are."""
+    if size > 8 * len(codes) + 1024:
+        present, ranks = np.unique(codes, return_inverse=True)
+        return ranks.astype(np.int64), len(present)
+    seen = np.zeros(size, dtype=np.bool_)  # a table is faster than sorting
+    seen[codes] = True
+    place = np.cumsum(seen, dtype=np.int64)
+    return place[codes] - 1, max(int(place[-1]), 1)
 
 
 def first_seen(codes: Codes) -> Codes:
     """Relabel codes in the order in which they first occur, so that equal partitions become equal arrays."""
-    _, first, inverse = np.unique(codes, return_index=True, return_inverse=True)
-    rank = np.empty(len(first), dtype=np.int64)
-    rank[np.argsort(first, kind="stable")] = np.arange(len(first))
-    return rank[inverse]
+    ranks, size = _ranks(codes, int(codes.max(initial=0)) + 1)
+    first = np.empty(size, dtype=np.int64)
+    first[ranks[::-1]] = np.arange(len(ranks))[::-1]  # the last write is the first occurrence
+    order = np.argsort(first, kind="stable")
+    place = np.empty(size, dtype=np.int64)
+    place[order] = np.arange(size)
+    return place[ranks]
 
 
 def _n_distinct(codes: Codes) -> int:
-    return len(np.unique(codes))
+    return _ranks(codes, int(codes.max(initial=0)) + 1)[1] if len(codes) else 0
 
 
 Key = TypeVar("Key", bound=str | bytes | tuple[str, float])

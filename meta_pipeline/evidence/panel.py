@@ -1,8 +1,9 @@
 """The runs of one strategy, as the evidence engine reads them: configs and one returns matrix."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,10 +32,13 @@ class RunPanel:
     dates
         Shape (n_days,), datetime64[s], strictly increasing: the union of all runs' calendars.
     returns
-        Shape (n_days, n_runs), float64, simple returns per period as fractions (0.01 is one
+        Shape (n_days, n_series), float64, simple returns per period as fractions (0.01 is one
         per cent). NaN where a run has no observation: outside its window, or days on which its
         market did not trade. A column that is NaN throughout is a metrics-only run.
         Keep it contiguous by run (`np.asfortranarray`) for speed.
+    positions
+        Shape (n_runs,): column of each run in `returns`; -1 for a metrics-only run, which then takes no memory.
+        None: one column per run, in order.
     periods_per_year
         Shape (n_runs,), positive; NaN for metrics-only runs that report none.
     reported
@@ -42,14 +46,15 @@ class RunPanel:
     """
 
     run_ids: tuple[str, ...]
-    configs: tuple[Mapping[str, JsonValue], ...]
+    configs: Sequence[Mapping[str, JsonValue]]
     blocks: tuple[str, ...]
     markets: tuple[str, ...]
     dates: NDArray[np.datetime64]
     returns: NDArray[np.float64]
     periods_per_year: NDArray[np.float64]
     sectors: tuple[str, ...] = ()
-    reported: tuple[ReportedMetrics, ...] = field(default=())
+    reported: Sequence[ReportedMetrics] = field(default=())
+    positions: NDArray[np.intp] | None = None
 
     def __post_init__(self) -> None:
         """Check that the parts agree in length and order.
@@ -57,7 +62,7 @@ class RunPanel:
         Raises
         ------
         InputError
-            If lengths differ, ids repeat, or dates are not strictly increasing.
+            If lengths differ, ids repeat, dates are not strictly increasing, or a position is no column.
         """
         n = len(self.run_ids)
         object.__setattr__(self, "sectors", self.sectors or ("",) * n)
@@ -68,8 +73,12 @@ class RunPanel:
         if len(set(self.run_ids)) != n:
             repeated = [run for run, count in Counter(self.run_ids).items() if count > 1][:3]
             raise InputError(f"run_ids must be unique, but {repeated} repeat; drop the duplicates")
-        if self.returns.shape != (len(self.dates), n):
-            raise InputError(f"returns has shape {self.returns.shape}, expected days x runs = {(len(self.dates), n)}")
+        columns = n if self.positions is None else self.returns.shape[1]
+        if self.returns.shape != (len(self.dates), columns):
+            expected = (len(self.dates), columns)
+            raise InputError(f"returns has shape {self.returns.shape}, expected days x runs = {expected}")
+        if self.positions is not None and not _are_columns(self.positions, n, columns):
+            raise InputError(f"positions must hold one column of returns (0 to {columns - 1}) per run, or -1 for none")
         if len(self.dates) > 1 and not bool(np.all(np.diff(self.dates) > np.timedelta64(0, "s"))):
             raise InputError("dates must be strictly increasing; sort them and drop repeated ones")
 
@@ -77,3 +86,21 @@ class RunPanel:
     def n_runs(self) -> int:
         """Number of runs, metrics-only runs included."""
         return len(self.run_ids)
+
+    @cached_property
+    def columns(self) -> NDArray[np.intp]:
+        """Shape (n_runs,): column of each run in `returns`, -1 for none."""
+        return np.arange(self.n_runs) if self.positions is None else self.positions
+
+    def rows(self, runs: NDArray[np.intp]) -> NDArray[np.float64]:
+        """Return a copy of the returns of some runs, shape (len(runs), n_days); NaN for one without a series."""
+        columns = self.columns[runs]
+        if (columns >= 0).all():
+            return self.returns.T[columns]
+        found = np.full((len(columns), len(self.dates)), np.nan)
+        found[columns >= 0] = self.returns.T[columns[columns >= 0]]
+        return found
+
+
+def _are_columns(positions: NDArray[np.intp], n_runs: int, n_columns: int) -> bool:
+    return positions.shape == (n_runs,) and bool(np.all((positions >= -1) & (positions < n_columns)))

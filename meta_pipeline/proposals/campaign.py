@@ -20,6 +20,7 @@ from meta_pipeline.evidence.grades import effective_number
 from meta_pipeline.evidence.influence import Runs
 from meta_pipeline.evidence.metrics import ZERO_VOLATILITY, Summary, summarize
 from meta_pipeline.evidence.panel import RunPanel
+from meta_pipeline.evidence.records import Records
 from meta_pipeline.proposals.candidate import Note
 from meta_pipeline.proposals.knobs import Knob
 from meta_pipeline.proposals.parameters import Parameters, RiskLimits
@@ -169,7 +170,9 @@ class Campaign:
                 "regimes": {market: label.hexdigest() for market, label in labels.items()},
             }
         )
-        return evidence_digest([*self.distinct.digests, *self.metrics_only.digests, question.encode()])
+        return evidence_digest(
+            [b"series" + self.distinct.digest, b"reports" + self.metrics_only.digest, question.encode()]
+        )
 
 
 def read_campaign(
@@ -177,23 +180,31 @@ def read_campaign(
 ) -> Campaign:
     """Sort a panel's runs into usable, metrics-only and left out, and reduce them to distinct ones."""
     periods = np.where(panel.periods_per_year > 0, panel.periods_per_year, np.nan)
-    summary = summarize(panel.returns, periods, tail=parameters.tail)
-    has_series = summary.n_observations > 0
-    excluded = _exclusions(summary, periods, has_series, parameters)
+    position = panel.columns
+    held = np.flatnonzero(position >= 0)
+    in_order = np.array_equal(position[held], np.arange(panel.returns.shape[1]))
+    matrix = panel.returns if in_order else panel.returns[:, position[held]]
+    summary = summarize(matrix, periods[held], tail=parameters.tail)
+    with_returns = summary.n_observations > 0
+    excluded = {
+        code: held[members] for code, members in _exclusions(summary, periods[held], with_returns, parameters).items()
+    }
     left_out = np.zeros(panel.n_runs, dtype=bool)
     for members in excluded.values():
-        left_out |= members
+        left_out[members] = True
+    has_series = np.zeros(panel.n_runs, dtype=bool)
+    has_series[held[with_returns]] = True
     declared = [knob.path for knob in knobs]
     usable = np.flatnonzero(has_series & ~left_out)
     distinct = distinct_runs(panel, usable, declared)
     bare = np.flatnonzero(~has_series)
-    sharpe = np.array([_reported_sharpe(panel.reported[column]) for column in bare], dtype=np.float64)
-    metrics_only = distinct_runs(panel, bare, declared, salts=[value.hex().encode() for value in sharpe.tolist()])
-    position = {int(column): index for index, column in enumerate(bare)}
+    reports = Records.of(panel.reported).take(bare)
+    sharpe = _reported_sharpe(reports)
+    metrics_only = distinct_runs(panel, bare, declared, reported=sharpe)
     runs = Runs(
         by_run=panel.returns.T,
-        columns=distinct.columns,
-        summary=summary.take(distinct.columns),
+        columns=position[distinct.columns],
+        summary=summary.take(np.searchsorted(held, distinct.columns)),
         periods_per_year=periods[distinct.columns],
         tail=parameters.tail,
     )
@@ -204,7 +215,7 @@ def read_campaign(
         parameters=parameters,
         distinct=distinct,
         metrics_only=metrics_only,
-        reported_sharpe=sharpe[[position[int(column)] for column in metrics_only.columns]],
+        reported_sharpe=sharpe[np.searchsorted(bare, metrics_only.columns)],
         runs=runs,
         notes=_notes(panel, excluded, distinct, metrics_only, bare, sharpe),
         n_excluded=int(left_out.sum()),
@@ -234,18 +245,18 @@ def _exclusions(
     return excluded
 
 
-def _reported_sharpe(reported: Mapping[str, object]) -> float:
-    """Return the annualised Sharpe ratio a run reports, NaN if it reports no finite number."""
+def _reported_sharpe(reports: Records) -> NDArray[np.float64]:
+    """Return the annualised Sharpe ratio each run reports, NaN where it reports no finite number."""
+    found = np.full(len(reports), np.nan)
     for name in REPORTED_SHARPE:
-        value = reported.get(name)
-        if isinstance(value, int | float) and not isinstance(value, bool) and np.isfinite(value):
-            return float(value)
-    return float("nan")
+        values = reports.numbers(name)
+        found = np.where(np.isnan(found) & np.isfinite(values), values, found)
+    return found
 
 
 def _notes(
     panel: RunPanel,
-    excluded: Mapping[str, NDArray[np.bool_]],
+    excluded: Mapping[str, NDArray[np.intp]],
     distinct: DistinctRuns,
     metrics_only: DistinctRuns,
     bare: NDArray[np.intp],
@@ -253,8 +264,8 @@ def _notes(
 ) -> tuple[Note, ...]:
     notes = []
     for code, members in excluded.items():
-        if members.any():
-            names = sorted(panel.run_ids[column] for column in np.flatnonzero(members))
+        if len(members):
+            names = sorted(panel.run_ids[column] for column in members)
             notes.append(_note(code, f"{len(names)} runs {_EXCLUSIONS[code]}; they are left out.", names))
     if len(bare):
         names = sorted(panel.run_ids[column] for column in bare)

@@ -20,6 +20,7 @@ from meta_pipeline.proposals.rationale import show_level
 
 MAX_EXPERIMENT_BLOCKS: Final = 4
 MAX_LEVELS: Final = 50
+MOST_LEVELS: Final = 1000  # more values than that are no grid, however often each was run
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -70,13 +71,15 @@ def enumerate_changes(campaign: Campaign) -> list[Change]:
 def too_fine(campaign: Campaign) -> tuple[Note, ...]:
     """Return a note on each declared knob that has nearly a value per run: its values cannot be compared one by one."""
     notes = []
-    for factor in campaign.distinct.factors:
+    named = set()
+    for factor in (*campaign.distinct.factors, *campaign.metrics_only.factors):
         n_values = len(factor.levels)
-        if factor.role is not Role.KNOB or n_values <= MAX_LEVELS:
+        if factor.role is not Role.KNOB or n_values <= MAX_LEVELS or factor.path in named:
             continue
-        if int(np.sum(np.bincount(factor.codes) == 1)) > n_values / 2:
+        if n_values > MOST_LEVELS or int(np.sum(np.bincount(factor.codes) == 1)) > n_values / 2:
+            named.add(factor.path)
             sentence = (
-                f"{factor.path} has {n_values} values in {len(factor.codes)} runs, most of them run once; run a grid "
+                f"{factor.path} has {n_values} values in {len(factor.codes)} runs, few runs to a value; run a grid "
                 "of values to have it judged. Meanwhile it is held fixed by bins."
             )
             notes.append(Note(code="too_many_values", sentence=sentence, subjects=(factor.path,), count=n_values))

@@ -37,6 +37,7 @@ class ReportedMetrics:
         self._design = Design(
             blocks=blocks.astype(np.int64), factors=factors, lengths=ones.astype(np.int64), years=ones
         )
+        self._left, self._freedom = self._design.residuals(self._values) if len(present) else (self._values, 0)
         self._aliased = {path for group in aliases(factors, self._design.blocks) for path in group}
 
     def effect(self, change: Change) -> Effect | None:
@@ -50,9 +51,9 @@ class ReportedMetrics:
         found = self._design.least_squares(factor, low, high)
         if found.weights is None:
             return None
-        estimate = float(found.weights @ self._values)
+        estimate = float(np.sum(found.weights * self._values))
         used = found.weights != 0
-        left, freedom = self._design.residuals(self._values)
+        left, freedom = self._left, self._freedom
         weaker = Effect(
             metric="sharpe_ratio",
             method="metrics_only",
@@ -60,7 +61,7 @@ class ReportedMetrics:
             baseline=float(np.mean(self._values[factor.codes == low])),
             n_pairs=found.n_pairs,
             n_runs=int(used.sum()),
-            n_blocks=len(np.unique(self._design.blocks[used])),
+            n_blocks=int(np.count_nonzero(np.bincount(self._design.blocks[used]))),
         )
         if freedom < 1:
             return replace(weaker, reason="too few runs to estimate an error")

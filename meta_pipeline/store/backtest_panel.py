@@ -7,23 +7,25 @@ import hashlib
 import json
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain, compress
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from psycopg import Copy, sql
-from sqlalchemy import Connection, Row, bindparam, select
+from sqlalchemy import Connection, bindparam, select
 
 from meta_pipeline.backtests.run import RunState
-from meta_pipeline.canonical import JsonValue
-from meta_pipeline.evidence.panel import ReportedMetrics, RunPanel
+from meta_pipeline.canonical import ABSENT, JsonValue
+from meta_pipeline.evidence.panel import RunPanel
+from meta_pipeline.evidence.records import Records, RecordsBuilder
 from meta_pipeline.store.queries import query
 from meta_pipeline.store.schema import calendars
 
-ROWS_AT_ONCE: Final = 5_000
+ROWS_AT_ONCE: Final = 5
 
 _PLAIN: Final = frozenset({int, float, type(None)})
 
@@ -60,22 +62,28 @@ class Evidence:
 
 
 class _Columns(NamedTuple):
-    """The columns of sql/queries/evidence_runs.sql; what describes returns is None where there are none."""
+    """Some runs, as sql/queries/evidence_runs.sql gives them; what describes returns is None where there are none."""
 
-    run_id: tuple[str, ...]
-    state: tuple[str, ...]
-    series_digest: tuple[str, ...]
-    content_digest: tuple[str, ...]
-    block: tuple[str, ...]
-    market: tuple[str, ...]
-    sector: tuple[str, ...]
-    periods_per_year: tuple[float, ...]
-    config_digest: tuple[str, ...]
-    config_json: tuple[str, ...]
-    metrics_json: tuple[str, ...]
-    calendar_id: tuple[str | None, ...]
-    first_period: tuple[int | None, ...]
-    n_periods: tuple[int | None, ...]
+    run_id: Sequence[str]
+    state: Sequence[str]
+    series_digest: Sequence[str | None]
+    content_digest: Sequence[str]
+    block: Sequence[str]
+    market: Sequence[str]
+    sector: Sequence[str]
+    periods_per_year: Sequence[float | None]
+    config: Sequence[dict[str, JsonValue] | None]
+    metrics: Sequence[dict[str, JsonValue] | None]
+    calendar_id: Sequence[str | None]
+    first_period: Sequence[int | None]
+    n_periods: Sequence[int | None]
+
+    def usable(self) -> "_Columns":
+        """Return the runs that are not in quarantine."""
+        if not any(state.startswith(RunState.QUARANTINED) for state in set(self.state)):
+            return self
+        kept = [not state.startswith(RunState.QUARANTINED) for state in self.state]
+        return _Columns._make(list(compress(column, kept)) for column in self)
 
 
 class _Place(NamedTuple):
@@ -92,45 +100,43 @@ class _Runs:
 
     def __init__(self) -> None:
         self.run_ids: list[str] = []
-        self.configs: list[Mapping[str, JsonValue]] = []
-        self.reported: list[ReportedMetrics] = []
+        self.configs = RecordsBuilder()
+        self.metrics = RecordsBuilder()
         self.blocks: list[str] = []
         self.markets: list[str] = []
         self.sectors: list[str] = []
-        self.periods: list[float] = []
+        self.periods: list[float | None] = []
         self.places: dict[str, _Place] = {}
-        self._known: dict[str, Mapping[str, JsonValue]] = {}
 
-    def extend(self, rows: Sequence[Row[Any]]) -> None:
-        """Take rows that are not in quarantine."""
-        if not rows:
-            return
-        columns = _Columns._make(zip(*rows, strict=True))
-        new = {
-            digest: config
-            for digest, config in zip(columns.config_digest, columns.config_json, strict=True)
-            if digest not in self._known
-        }
-        self._known.update(zip(new, _parse(new.values()), strict=True))
-        first_row = len(self.run_ids)
+    def extend(self, columns: _Columns) -> None:
+        """Take runs that are not in quarantine."""
         self.run_ids.extend(columns.run_id)
-        self.configs.extend([self._known[digest] for digest in columns.config_digest])
-        self.reported.extend([_numbers(metrics) for metrics in _parse(columns.metrics_json)])
-        self.blocks.extend(columns.block)
-        self.markets.extend(map(sys.intern, columns.market))
+        self.configs.extend(columns.config)  # type: ignore[arg-type]  # None in quarantine only
+        self.metrics.extend(columns.metrics)  # type: ignore[arg-type]
+        for mine, labels in ((self.blocks, columns.block), (self.markets, columns.market)):
+            mine.extend(map(sys.intern, labels))
         self.sectors.extend(map(sys.intern, columns.sector))
         self.periods.extend(columns.periods_per_year)
         where = zip(columns.run_id, columns.calendar_id, columns.first_period, columns.n_periods, strict=True)
-        for row, (run_id, calendar_id, first, n) in enumerate(where, start=first_row):
+        for run_id, calendar_id, first, n in where:
             if calendar_id is not None and first is not None and n is not None:
-                self.places[run_id] = _Place(row, calendar_id, first, n)
+                self.places[run_id] = _Place(len(self.places), calendar_id, first, n)
+
+    def reported(self) -> Records:
+        """Return the reported metrics: numbers and nulls; backtesters report texts too."""
+        raw = self.metrics.finish()
+        columns = {
+            key: column.mapped(lambda value: value if type(value) in _PLAIN else ABSENT)
+            for key, column in raw.columns.items()
+        }
+        return Records(len(raw), columns)
 
 
 def load_panel(connection: Connection, strategy_id: str) -> RunPanel:
     """Read the accepted and metrics-only runs of a strategy, ordered by run id.
 
     The matrix is of float64, runs x days in memory (`panel.returns` is its transpose), over the union of the
-    runs' calendars. A strategy without runs gives an empty panel.
+    runs' calendars; metrics-only runs have no column in it. A strategy without runs gives an empty panel.
     """
     return load_evidence(connection, strategy_id).panel
 
@@ -148,24 +154,30 @@ def load_evidence(connection: Connection, strategy_id: str) -> Evidence:
     result = connection.execute(
         query("evidence_runs"), {"strategy_id": strategy_id}, execution_options={"yield_per": ROWS_AT_ONCE}
     )
-    for rows in result.partitions(ROWS_AT_ONCE):
-        all_ids += [row[0] for row in rows]
-        states.update([row[1] for row in rows])
-        series.update([(row[1], row[2]) for row in rows])
-        usable = [row for row in rows if not row[1].startswith(RunState.QUARANTINED)]
+    for text in result.scalars():
+        columns = _Columns._make(json.loads(text))
+        all_ids += columns.run_id
+        states.update(columns.state)
+        same = (one or other for one, other in zip(columns.series_digest, columns.content_digest, strict=True))
+        series.update(zip(columns.state, same, strict=True))
+        usable = columns.usable()
         runs.extend(usable)
-        digest.update("".join([f"{row[0]}\n{row[3]}\n" for row in usable]).encode())
-    dates, matrix = _read_returns(connection, strategy_id, runs.places, len(runs.run_ids))
+        named = chain.from_iterable(zip(usable.run_id, usable.content_digest, strict=True))
+        digest.update("".join([f"{part}\n" for part in named]).encode())
+    dates, matrix = _read_returns(connection, strategy_id, runs.places)
+    places = [runs.places.get(run_id) for run_id in runs.run_ids] if runs.places else []
+    positions = np.array([-1 if place is None else place.row for place in places], dtype=np.intp)
     panel = RunPanel(
         run_ids=tuple(runs.run_ids),
-        configs=tuple(runs.configs),
+        configs=runs.configs.finish(),
         blocks=tuple(runs.blocks),
         markets=tuple(runs.markets),
         sectors=tuple(runs.sectors),
         dates=dates,
         returns=matrix.T,
         periods_per_year=np.array(runs.periods, dtype=np.float64),
-        reported=tuple(runs.reported),
+        reported=runs.reported(),  # type: ignore[arg-type]  # numbers and nulls are left
+        positions=positions if runs.places else np.full(len(runs.run_ids), -1, dtype=np.intp),
     )
     return Evidence(
         strategy_id=strategy_id,
@@ -177,28 +189,15 @@ def load_evidence(connection: Connection, strategy_id: str) -> Evidence:
     )
 
 
-def _parse(texts: Iterable[str]) -> list[dict[str, JsonValue]]:
-    # One document instead of thousands: the parser then keeps one text per key name.
-    parsed: list[dict[str, JsonValue]] = json.loads(f"[{','.join(texts)}]")
-    return parsed
-
-
-def _numbers(metrics: dict[str, Any]) -> ReportedMetrics:
-    """Keep numbers and nulls; backtesters report texts too."""
-    if _PLAIN.issuperset(map(type, metrics.values())):
-        return metrics
-    return {name: value for name, value in metrics.items() if type(value) in _PLAIN}
-
-
 def _read_returns(
-    connection: Connection, strategy_id: str, places: Mapping[str, _Place], n_runs: int
+    connection: Connection, strategy_id: str, places: Mapping[str, _Place]
 ) -> tuple[NDArray[np.datetime64], NDArray[np.float64]]:
-    """Return the union calendar, and runs x days."""
+    """Return the union calendar, and runs x days of the runs that have a place."""
     stored = _read_calendars(connection, {place.calendar_id for place in places.values()})
     union = np.unique(np.concatenate([*stored.values(), np.empty(0, dtype=np.int64)]))
     positions = {calendar_id: np.searchsorted(union, timestamps) for calendar_id, timestamps in stored.items()}
-    matrix = np.empty((n_runs, len(union)), dtype=np.float64)
-    with_series = np.zeros(n_runs, dtype=np.bool_)
+    matrix = np.empty((len(places), len(union)), dtype=np.float64)
+    with_series = np.zeros(len(places), dtype=np.bool_)
     if places:
         statement = _RETURNS.format(sql.Literal(strategy_id))
         with copy_stream(connection, statement) as stream:
