@@ -242,7 +242,7 @@ def _of_path(bars: Floats, years: float, *, errors: bool, seed: int) -> dict[str
         starts = generator.integers(0, len(bars), size=(DRAWS, -(-len(bars) // length)))
         places = (starts[:, :, None] + np.arange(length)).reshape(DRAWS, -1)[:, : len(bars)] % len(bars)
         drawn = _path(bars[places], years)
-        with np.errstate(invalid="ignore"):
+        with np.errstate(invalid="ignore", over="ignore"):
             spread = drawn.std(axis=1, ddof=1)
         why = "resampled paths without a drawdown have none"
     elif errors:
