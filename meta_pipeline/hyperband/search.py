@@ -82,7 +82,7 @@ class Search:
         What others hold a lease on is left to them until it expires; leases of this worker's own name are its own.
         """
         self.refresh()
-        return [self._job(step) for step in self._advance() if self._is_free(step)]
+        return [self.job(*step) for step in self._advance() if self._is_free(step)]
 
     def lease(self, job: Job) -> None:
         """Write down that this worker is at work on a job."""
@@ -126,7 +126,7 @@ class Search:
             if not waiting:
                 yield None
                 continue
-            job = self._job(waiting[0])
+            job = self.job(*waiting[0])
             self._issued.add(job.key)
             self.lease(job)
             yield job
@@ -151,12 +151,13 @@ class Search:
         self.ledger.close(self._entries[slot], end)
         self._entries[slot] = replace(self._entries[slot], end=end)
 
-    def _job(self, step: Step) -> Job:
+    def job(self, slot: Slot, r_from: int, r_to: int) -> Job:
+        """Return the job of one evaluation, complete enough to be done anywhere."""
         return Job(
-            slot=step.slot,
-            config=self._entries[step.slot].config,
-            r_from=step.r_from,
-            r_to=step.r_to,
+            slot=slot,
+            config=self._entries[slot].config,
+            r_from=r_from,
+            r_to=r_to,
             evaluator=self.settings.evaluator,
             store=self._store,
             fingerprint=self.settings.fingerprint,
