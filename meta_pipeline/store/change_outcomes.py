@@ -9,7 +9,7 @@ from datetime import date, datetime
 from typing import Any, Final
 
 from sqlalchemy import Connection, Row, select, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.dialects.postgresql import distinct_on, insert
 
 from meta_pipeline import failpoints
 from meta_pipeline.errors import InputError
@@ -324,7 +324,7 @@ def scorecard(connection: Connection) -> tuple[Score, ...]:
     """
     latest = (
         select(_COLUMNS.change_id, _COLUMNS.verdict, _COLUMNS.estimate)
-        .distinct(_COLUMNS.change_id)
+        .ext(distinct_on(_COLUMNS.change_id))
         .order_by(_COLUMNS.change_id, _COLUMNS.judged_until.desc())
         .subquery()
     )

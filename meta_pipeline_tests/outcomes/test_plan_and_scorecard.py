@@ -72,7 +72,8 @@ def test_the_scorecard_sets_realised_beside_claimed_with_n_and_an_interval() -> 
         ScoredChange(proposal_type="by_hand", claimed=None, realised=0.3, verdict="KEEP"),
     ]
     by_hand, machine = score(changes)
-    assert (machine.n_changes, machine.n_realised, machine.claimed) == (4, 3, pytest.approx(0.5))
+    assert (machine.n_changes, machine.n_realised) == (4, 3)
+    assert machine.claimed == pytest.approx(0.5)
     assert machine.realised == pytest.approx(0.05)
     assert machine.lower is not None
     assert machine.upper is not None

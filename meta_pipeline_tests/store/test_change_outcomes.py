@@ -1,0 +1,236 @@
+"""What applied changes really did: judged by their own days, written down once, acted on only where that is safe."""
+
+from datetime import timedelta
+from typing import Any
+
+import numpy as np
+import pytest
+from sqlalchemy import text
+
+from meta_pipeline.errors import InputError
+from meta_pipeline.failpoints import STEPS
+from meta_pipeline.proposals.states import Status
+from meta_pipeline.store import auto_revert, change_outcomes, changes, governance, judging
+from meta_pipeline.store.change_outcomes import Judged, judge_change
+from meta_pipeline.store.database import Database
+from meta_pipeline.store.outcome_days import span_of
+from meta_pipeline.store.run_replay import StoredRuns
+from meta_pipeline_tests.backtests.runs import trading_days
+from meta_pipeline_tests.proposals.governed import LIVE
+from meta_pipeline_tests.store.governed import NOW, actions, approved, decide, declare, live, prepare
+from meta_pipeline_tests.store.invariants import check_invariants
+from meta_pipeline_tests.store.processes import start_process
+from meta_pipeline_tests.store.replays import MARKET, after, hand_in_runs, settings
+from meta_pipeline_tests.store.workers import judge_and_die
+
+pytestmark = pytest.mark.database
+
+
+def applied(database: Database, proposed: Any = 0.25, knob: str = "risk.max_vol", **options: Any) -> str:
+    record = approved(database, knob, proposed, **options)
+    result = governance.apply(
+        database, record.proposal_id, actor="dora", now=options.get("now", NOW), settings=settings()
+    )
+    assert result.change_id is not None
+    return result.change_id
+
+
+def judge(database: Database, change_id: str, days: int, **options: Any) -> Judged:
+    return judge_change(
+        database, change_id, until=after(days), now=NOW + timedelta(days=days + 1), settings=settings(**options)
+    )
+
+
+def change_of(database: Database, change_id: str) -> changes.ChangeRecord:
+    with database.connect() as connection:
+        return changes.get(connection, change_id)
+
+
+def status_of(database: Database, change_id: str) -> str:
+    proposal_id = change_of(database, change_id).proposal_id
+    with database.connect() as connection:
+        statement = text("SELECT status FROM meta_config_proposals WHERE proposal_id = :id")
+        return str(connection.execute(statement, {"id": proposal_id}).scalar_one())
+
+
+def test_a_good_change_is_kept_with_its_figures_and_looking_again_adds_nothing(database: Database) -> None:
+    prepare(database)
+    declare(database, "OTHER")
+    hand_in_runs(database, "STRAT", "OTHER")
+    change_id = applied(database)
+    young = judge(database, change_id, 20)
+    assert young.look is not None
+    assert (young.outcome, young.look.verdict, young.kept) == ("judged", "INSUFFICIENT_DATA", False)
+    assert change_of(database, change_id).sharpe_after is not None
+    kept = judge(database, change_id, 300)
+    assert kept.look is not None
+    assert (kept.look.verdict, kept.kept, status_of(database, change_id)) == ("KEEP", True, Status.KEPT)
+    control = kept.look.body["control"]
+    assert control["strategies"] == ["OTHER"]
+    change = change_of(database, change_id)
+    assert change.outcome_verdict == "KEEP"
+    assert change.evaluation_missing_reason is None
+    assert change.sharpe_after is not None
+    assert change.sharpe_before is not None
+    assert change.sharpe_after - change.sharpe_before == pytest.approx(kept.look.estimate)
+    assert change.evaluation_start_date == after(3)  # applied on a Friday: the Monday after
+    assert judge(database, change_id, 300).outcome == "known"
+    assert judge(database, change_id, 100).outcome == "known"
+    with database.connect() as connection:
+        assert len(change_outcomes.looks(connection, change_id)) == 2
+        (score,) = change_outcomes.scorecard(connection)
+    assert (score.n_changes, score.claimed, score.verdicts) == (1, None, {"KEEP": 1})
+    assert actions(database).count("change.judge") == 2
+    check_invariants(database)
+
+
+def test_days_are_attributed_by_version_and_end_with_the_next_one(database: Database) -> None:
+    prepare(database)
+    hand_in_runs(database, "STRAT")
+    first = applied(database)
+    second = applied(database, 42, "lookback", now=NOW + timedelta(days=40))
+    with database.connect() as connection:
+        span = span_of(connection, "STRAT", 2)
+        assert (span.first, span.last, span.next_version) == (after(1), after(39), 3)
+    judged = judge(database, first, 300)
+    assert judged.look is not None
+    assert judged.look.judged_until == after(39)
+    assert judged.look.body["last_day"] <= after(39).isoformat()
+    later = judge(database, second, 300)
+    assert later.look is not None
+    assert later.look.reason.startswith("the two configurations earned the same")
+    with database.connect() as connection:
+        assert change_outcomes.due(connection) == [second]
+
+
+def test_a_change_without_a_whole_day_of_its_own_is_not_judged(database: Database) -> None:
+    prepare(database)
+    hand_in_runs(database, "STRAT")
+    first = applied(database)
+    applied(database, 42, "lookback", now=NOW + timedelta(hours=1))
+    assert judge(database, first, 300).outcome == "no days"
+    with database.connect() as connection:
+        assert first not in change_outcomes.due(connection)
+    assert change_of(database, first).sharpe_after is None
+
+
+def test_a_bad_change_that_raised_risk_is_reverted_by_itself_only_if_that_is_allowed(database: Database) -> None:
+    prepare(database)
+    hand_in_runs(database, "STRAT")
+    change_id = applied(database, 0.95)
+    night = judging.judge_all(database, now=NOW + timedelta(days=60), settings=settings())
+    (told,) = night.recommendations
+    assert not told.reverted
+    assert "switched off" in told.text
+    assert "volatility" in told.text
+    again = judging.judge_all(database, now=NOW + timedelta(days=60), settings=settings(auto_revert=True))
+    (done,) = again.recommendations
+    assert done.reverted
+    change = change_of(database, change_id)
+    assert (change.is_reverted, change.reverted_by) == (True, "meta-pipeline")
+    assert (change.reversion_reason or "").startswith("verdict REVERT: guardrail breached")
+    assert live(database).config == LIVE
+    assert judging.judge_all(database, now=NOW + timedelta(days=61), settings=settings()).recommendations == ()
+    check_invariants(database)
+
+
+def test_a_revert_that_would_raise_risk_is_left_to_a_person_whatever_is_allowed(database: Database) -> None:
+    prepare(database, live_config={**LIVE, "risk": {"max_vol": 0.95, "cap": 3}})
+    hand_in_runs(database, "STRAT")
+    change_id = applied(database, 0.8)
+    # Undoing 0.95 -> 0.8 raises the limit again; make the look say REVERT, as a worse outcome would.
+    with database.begin() as connection:
+        connection.execute(
+            text(
+                "INSERT INTO change_outcomes VALUES (:id, :day, false, :now, 90, 'REVERT', 'worse', -1, -2, -0.1, '{}')"
+            ),
+            {"id": change_id, "day": after(90), "now": NOW},
+        )
+    told = auto_revert.act_on(database, change_id, now=NOW + timedelta(days=91), settings=settings(auto_revert=True))
+    assert told is not None
+    assert (told.reverted, "does not lower risk" in told.text) == (False, True)
+    assert not change_of(database, change_id).is_reverted
+
+
+def test_without_days_or_a_rule_nothing_is_made_up(database: Database) -> None:
+    prepare(database)
+    change_id = applied(database)
+    judged = judge(database, change_id, 100)
+    assert judged.look is not None
+    assert "no market of STRAT is known" in judged.look.reason
+    change = change_of(database, change_id)
+    assert (change.sharpe_before, change.sharpe_after, change.risk_after) == (None, None, None)
+    assert "no market" in (change.evaluation_missing_reason or "")
+
+
+def test_a_replay_that_fails_is_named_and_stops_none_of_the_others(database: Database) -> None:
+    prepare(database)
+    declare(database, "OTHER")
+    hand_in_runs(database, "STRAT", "OTHER")
+    bad, good = applied(database), applied(database, strategy_id="OTHER")
+    given = "STRAT=meta_pipeline_tests.store.replays:broken_replay,*=meta_pipeline_tests.store.replays:replay"
+    night = judging.judge_all(database, now=NOW + timedelta(days=100), settings=settings(replays=given))
+    assert night.failed == {bad: "RuntimeError: the data vendor is down"}
+    assert [one.change_id for one in night.judged] == [good]
+    with pytest.raises(InputError, match="holds no days for the future"):
+        judge_change(database, bad, until=after(900), now=NOW, settings=settings(), simulated=True)
+
+
+def test_stored_runs_tell_what_a_configuration_earned_where_no_backtest_is_registered(database: Database) -> None:
+    prepare(database)
+    hand_in_runs(database, "STRAT")
+    days, returns = StoredRuns(database)(
+        "STRAT", LIVE, MARKET, trading_days(500)[10].item(), trading_days(500)[19].item()
+    )
+    assert np.array_equal(days, trading_days(500)[10:20])
+    assert len(returns) == 10
+    assert len(StoredRuns(database)("STRAT", {"other": 1}, MARKET, after(0), after(9))[0]) == 0
+    change_id = applied(database)
+    judged = judge(database, change_id, 100, replays="")
+    assert judged.look is not None
+    assert judged.look.verdict == "INSUFFICIENT_DATA"
+
+
+def test_an_evaluation_ends_with_its_days(database: Database) -> None:
+    prepare(database)
+    hand_in_runs(database, "STRAT")
+    short = settings(outcome_minimum_days=20, outcome_evaluation_days=30)
+    made = governance.create(
+        database,
+        strategy_id="STRAT",
+        knob="risk.max_vol",
+        proposed=0.3,
+        reason="x",
+        author="ann",
+        now=NOW,
+        settings=short,
+    ).record
+    decide(database, made)
+    result = governance.apply(database, made.proposal_id, actor="dora", now=NOW, settings=short)
+    assert result.change_id is not None
+    judged = judge(database, result.change_id, 300)
+    assert judged.look is not None
+    assert (judged.look.n_days, judged.look.judged_until.isoformat()) == (30, judged.look.body["last_day"])
+    with database.connect() as connection:
+        assert change_outcomes.due(connection) == []
+
+
+@pytest.mark.parametrize("step", [step for step in STEPS if step.startswith("outcome.")])
+def test_a_process_killed_at_any_step_of_judging_leaves_all_or_nothing(database: Database, step: str) -> None:
+    prepare(database)
+    hand_in_runs(database, "STRAT")
+    change_id = applied(database)
+    process = start_process(database, judge_and_die, change_id, step, after(300).isoformat())
+    process.join(60)
+    assert process.exitcode == -9
+    change = change_of(database, change_id)
+    with database.connect() as connection:
+        n_looks = len(change_outcomes.looks(connection, change_id))
+    whole = step == "outcome.committed"
+    assert (n_looks, change.outcome_verdict, status_of(database, change_id)) == (
+        (1, "KEEP", Status.KEPT) if whole else (0, None, Status.APPLIED)
+    )
+    check_invariants(database)
+    assert judge(database, change_id, 300).outcome == ("known" if whole else "judged")
+    assert status_of(database, change_id) == Status.KEPT
+    check_invariants(database)
