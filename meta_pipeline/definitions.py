@@ -5,6 +5,7 @@ from typing import Any
 
 import dagster as dg
 
+from meta_pipeline.orchestration.anchoring import anchor_audit, anchor_nightly
 from meta_pipeline.orchestration.assets.backtest_aggregates import backtest_aggregates
 from meta_pipeline.orchestration.assets.change_outcomes import change_outcomes
 from meta_pipeline.orchestration.assets.diagnostics_report import diagnostics_report
@@ -62,9 +63,17 @@ def build_definitions(resources: Mapping[str, Any] | None = None) -> dg.Definiti
             # the machine acts, within its policy: its schedule is for a person to switch on
             automatic_application,
             # housekeeping
+            anchor_audit,
             prune_runs,
         ],
-        schedules=[nightly_at_two, policy_every_half_hour, retrain_weekly, prune_runs_weekly, automation_hourly],
+        schedules=[
+            nightly_at_two,
+            anchor_nightly,
+            policy_every_half_hour,
+            retrain_weekly,
+            prune_runs_weekly,
+            automation_hourly,
+        ],
         sensors=[new_backtests, closed_trades, exchangeability_alarm, failed_runs, failed_checks],
         resources={"database": DatabaseResource(), **(resources or {})},
         executor=dg.in_process_executor,

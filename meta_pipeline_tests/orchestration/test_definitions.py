@@ -47,6 +47,7 @@ def test_what_only_computes_runs_by_itself_and_what_acts_or_deletes_does_not() -
     schedules = {schedule.name: schedule.default_status.value for schedule in REPOSITORY.schedule_defs}
     assert schedules == {
         "nightly_at_two": "RUNNING",
+        "anchor_nightly": "RUNNING",
         "policy_every_half_hour": "RUNNING",
         "retrain_weekly": "RUNNING",
         "prune_runs_weekly": "STOPPED",
@@ -54,7 +55,10 @@ def test_what_only_computes_runs_by_itself_and_what_acts_or_deletes_does_not() -
     }
     started = {schedule.job_name for schedule in REPOSITORY.schedule_defs}
     started |= {target.job_name for sensor in REPOSITORY.sensor_defs for target in sensor.targets}
-    assert started == {"nightly", "policy", "retrain_meta_model", "prune_runs", "automatic_application"}
+    assert started == {
+        *("nightly", "policy", "retrain_meta_model", "prune_runs", "automatic_application"),
+        "anchor_audit",
+    }
 
 
 def test_the_night_starts_at_two_utc() -> None:
