@@ -9,7 +9,7 @@ from meta_pipeline.canonical import JsonValue
 from meta_pipeline.cli import common
 from meta_pipeline.cli.common import AsJson
 from meta_pipeline.cli.proposals import ProposalId, print_effect
-from meta_pipeline.errors import InputError, NothingToDo
+from meta_pipeline.errors import NothingToDo
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -69,7 +69,7 @@ def apply(
     from meta_pipeline.store import governance, proposals
 
     if (proposal_id is None) != all_approved:
-        raise InputError("say what to apply: either a proposal's ID or --all-approved")
+        raise common.UsageError("say what to apply: either a proposal's ID or --all-approved")
     who, settings = common.actor(), common.settings()
     with common.open_database() as database:
         if proposal_id is None:
@@ -93,7 +93,7 @@ def _sign_only(proposal_id: str, *, digest: str | None, key_file: Path | None, a
     from datetime import timedelta
 
     if key_file is None:
-        raise InputError("say which key signs: --sign KEYFILE")
+        raise common.UsageError("say which key signs: --sign KEYFILE")
     settings = common.settings()
     now, found, named = common.now(), proposal_id, digest
     if digest is None or len(proposal_id) != _WHOLE_ID:
@@ -174,7 +174,7 @@ def _confirmed(database: "Database", proposal_id: str, verdict: str, *, as_json:
         now, who = common.time_of(database), common.actor()
         seen = governance.preview(connection, proposal_id, now=now, settings=common.settings(), viewer=who)
     if as_json:
-        raise InputError(f"with --json nobody is asked; give --digest {record.body_digest}")
+        raise common.UsageError(f"with --json nobody is asked; give --digest {record.body_digest}")
     hours = common.settings().approval_hours
     sheet = approval_sheet(record, checks=seen.checks, touched=seen.touched, approval_hours=hours)
     common.console(stderr=True).print(sheet.rich())

@@ -134,7 +134,7 @@ def _window(*, reason: str, zone: str, start: str, end: str | None, days: str | 
 
     if days is not None:
         if end is None:
-            raise InputError("a weekly freeze takes --end as well, such as 16:00")
+            raise common.UsageError("a weekly freeze takes --end as well, such as 16:00")
         return Freeze(
             time_zone=zone,
             reason=reason,
@@ -156,9 +156,9 @@ def _time(text: str) -> time:
     try:
         found = time.fromisoformat(text)
     except ValueError as error:
-        raise InputError(f"{text!r} is no time of day; write it like 09:30") from error
+        raise common.UsageError(f"{text!r} is no time of day; write it like 09:30") from error
     if found.tzinfo is not None:
-        raise InputError(f"{text!r} names an offset; the zone is given with --zone")
+        raise common.UsageError(f"{text!r} names an offset; the zone is given with --zone")
     return found
 
 
@@ -166,9 +166,9 @@ def _local(text: str) -> datetime:
     try:
         found = datetime.fromisoformat(text)
     except ValueError as error:
-        raise InputError(f"{text!r} is no date and time; write it like 2026-12-24T18:00") from error
+        raise common.UsageError(f"{text!r} is no date and time; write it like 2026-12-24T18:00") from error
     if found.tzinfo is not None:
-        raise InputError(f"{text!r} names an offset; the zone is given with --zone")
+        raise common.UsageError(f"{text!r} names an offset; the zone is given with --zone")
     return found
 
 

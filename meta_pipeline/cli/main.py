@@ -112,11 +112,19 @@ def _root(
 
 def main() -> None:
     """Run the command line; the process ends with the exit code of `meta_pipeline.errors`."""
+    as_json = "--json" in sys.argv
     try:
-        app()
+        ended = app(standalone_mode=not as_json)
     except MetaPipelineError as error:
         _report(error)
         sys.exit(error.exit_code)
+    except typer.Abort:
+        sys.exit(MetaPipelineError.exit_code)
+    except typer.TyperException as error:
+        # Only with --json: what the parser refuses is a document too.
+        sys.stdout.write(json.dumps({"error": {"code": "usage", "message": error.format_message()}}) + "\n")
+        sys.exit(error.exit_code)
+    sys.exit(ended if isinstance(ended, int) else 0)
 
 
 def _report(error: MetaPipelineError) -> None:

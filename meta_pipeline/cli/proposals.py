@@ -7,7 +7,6 @@ import typer
 from meta_pipeline.canonical import ABSENT, JsonValue
 from meta_pipeline.cli import common
 from meta_pipeline.cli.common import AsJson
-from meta_pipeline.errors import InputError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -140,7 +139,7 @@ def create(
     from meta_pipeline.store import governance, strategies
 
     if (to is None) != remove:
-        raise InputError("say what the knob shall become: either --to VALUE or --remove")
+        raise common.UsageError("say what the knob shall become: either --to VALUE or --remove")
     settings = common.settings()
     with common.open_database() as database:
         with database.connect() as connection:
@@ -372,7 +371,7 @@ def _statuses(names: list[str]) -> "tuple[Status, ...]":
 
     unknown = [name for name in names if name.upper() not in Status.__members__]
     if unknown:
-        raise InputError(f"status {unknown[0]!r} is none; there are: {', '.join(Status.__members__)}")
+        raise common.UsageError(f"status {unknown[0]!r} is none; there are: {', '.join(Status.__members__)}")
     return tuple(Status(name.upper()) for name in names)
 
 

@@ -260,6 +260,15 @@ def knob_of(declaration: Mapping[str, Any]) -> Knob:
     return Knob(**fields)
 
 
+def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Refuse a key that occurs twice: the one that is read is not the one that is kept."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        twice = next(key for number, (key, _) in enumerate(pairs) if key in dict(pairs[:number]))
+        raise ValueError(f"the key {twice[:80]!r} occurs twice")
+    return found
+
+
 def typed_value(knob: Knob, text: str) -> JsonValue:
     """Read a value for a knob as a person types it.
 
@@ -276,9 +285,10 @@ def typed_value(knob: Knob, text: str) -> JsonValue:
     if knob.knob_type == "str":
         return text
     try:
-        value = json.loads(text)
+        value = json.loads(text, object_pairs_hook=_without_twins)
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{knob.path}: {text[:80]!r} cannot be read as {knob.knob_type}; write it as JSON") from error
+        kind = knob.knob_type
+        raise InputError(f"{knob.path}: {text[:80]!r} cannot be read as {kind}; write it as JSON ({error})") from error
     if not KNOB_TYPES[knob.knob_type](value):
         raise InputError(f"{knob.path}: {text[:80]!r} is not of the declared type {knob.knob_type}")
     if knob.knob_type != "float":

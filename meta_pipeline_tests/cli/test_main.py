@@ -41,6 +41,21 @@ def test_an_unknown_command_is_a_usage_error() -> None:
     assert "frobnicate" in answer.stderr
 
 
+@pytest.mark.parametrize("arguments", [("frobnicate",), ("policy", "halt"), ("live", "admit", "S", "--days", "-3")])
+def test_with_json_a_usage_error_of_the_parser_is_a_document_too(arguments: tuple[str, ...]) -> None:
+    answer = run(*arguments, "--json")
+    assert answer.returncode == 2
+    error = json.loads(answer.stdout)["error"]
+    assert error["code"] == "usage"
+    assert error["message"]
+
+
+def test_usage_that_a_command_refuses_has_the_parsers_exit_code() -> None:
+    answer = run("live", "capital", "nan", "--json")
+    assert answer.returncode == 2
+    assert json.loads(answer.stdout)["error"]["code"] == "usage"
+
+
 URL = "postgresql://somebody:hunter2@127.0.0.1:1/nowhere?connect_timeout=2"
 
 

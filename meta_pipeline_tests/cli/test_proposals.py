@@ -76,7 +76,7 @@ def test_b14_the_status_filter_filters(database: Database, shell: Shell) -> None
     assert set(listed("--status", "approved", "--status", "pending")) == set(listed()) == set(listed("--all"))
     assert listed("--status", "REJECTED") == []
     wrong = shell.run("proposals", "list", "--status", "OPEN")
-    assert (wrong.code, "there are: PENDING" in wrong.err) == (1, True)
+    assert (wrong.code, "there are: PENDING" in wrong.err) == (2, True)
     assert shell.ask("proposals", "list", "--strategy", "OTHER")["proposals"] == []
 
 
@@ -119,8 +119,8 @@ def test_the_effect_is_listed_with_its_interval_where_the_evidence_has_one(datab
         (("--knob", "start_date", "--to", "2020-01-01"), 6, "start_date is not a declared knob of STRAT"),
         (("--knob", "portfolio_id", "--to", "P2"), 6, "identifier or a date"),
         (("--knob", "risk.max_vol", "--remove"), 6, "must be present"),
-        (("--knob", "risk.max_vol"), 1, "either --to VALUE or --remove"),
-        (("--knob", "risk.max_vol", "--to", "1", "--remove"), 1, "either --to VALUE or --remove"),
+        (("--knob", "risk.max_vol"), 2, "either --to VALUE or --remove"),
+        (("--knob", "risk.max_vol", "--to", "1", "--remove"), 2, "either --to VALUE or --remove"),
         (("--knob", "lookback", "--to", "63"), 6, "would change nothing"),
         (("--to", "63"), 2, "--knob"),
     ],
@@ -201,7 +201,7 @@ def test_without_a_digest_and_without_a_terminal_nothing_is_decided(database: Da
     made = created(shell)
     for options in ((), ("--json",)):
         answer = shell.run("approve", made["proposal_id"], *options, actor="Bob")
-        assert answer.code == 1
+        assert answer.code == 2
         assert made["body_digest"] in answer.out + answer.err  # what to pass
 
 
@@ -219,7 +219,7 @@ def test_a_rejection_needs_a_reason(database: Database, shell: Shell) -> None:
 def test_applying_answers_by_exit_code(database: Database, shell: Shell) -> None:
     prepare(database)
     assert shell.run("apply", "--all-approved").code == 3
-    assert shell.run("apply").code == 1
+    assert shell.run("apply").code == 2
     assert shell.run("apply", "prop-unknown").code == 1
     pending = created(shell)
     assert shell.run("apply", pending["proposal_id"]).code == 5

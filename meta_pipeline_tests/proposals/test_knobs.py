@@ -235,6 +235,8 @@ def test_a_typed_number_takes_the_form_of_the_choice_it_equals() -> None:
         ("int", "2.5"),
         ("bool", "1"),
         ("json", "{"),
+        ("json", '{"a": 1, "a": 2}'),
+        ("json", '[{"a": NaN}]'),
         ("float", ""),
     ],
 )
