@@ -180,7 +180,9 @@ class Knob:
         if objection is not None:
             return objection
         old, new = self._number(before), self._number(after)
-        if level_key(before) == level_key(after) or (old is not None and old == new):
+        # NaN and infinities, which no configuration can hold, are the same as nothing.
+        storable = not isinstance(before, float) or math.isfinite(before)
+        if (storable and level_key(before) == level_key(after)) or (old is not None and old == new):
             return f"{self.path} is {before!r} already; the change to {after!r} would change nothing"
         return None if self.max_step is None else self._step_too_large(before, after, self.max_step)
 
