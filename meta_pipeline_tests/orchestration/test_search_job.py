@@ -11,7 +11,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from meta_pipeline.hyperband.ledger import create_or_open, ledger_digest
+from meta_pipeline.hyperband.ledger import create_or_open, ledger_digest, open_existing
 from meta_pipeline.hyperband.search_settings import SearchSettings
 from meta_pipeline.hyperband.slots import Slot
 from meta_pipeline.orchestration import search_batches
@@ -48,7 +48,7 @@ def found(database: Database, name: str) -> tuple[str | None, str]:
     with database.connect() as connection:
         stored = kept.get(connection, name)
     place = database_place(database, checkpoints_of(name))
-    return stored.digest, ledger_digest(search_batches.open_existing(place.storage, name).entries())
+    return stored.digest, ledger_digest(open_existing(place.storage, name).entries())
 
 
 def run_config(name: str, **execution: Any) -> dict[str, Any]:
