@@ -60,14 +60,15 @@ class Viability:
     max_drawdown: float = -0.30
 
     def constraints(self, found: Performance) -> dict[str, float]:
-        """Return by how much each threshold is missed: above zero, it is. Unknown is missed by 1."""
-        missing = {
-            "round_trips": self.round_trips - found["round_trips"].value,
-            "sharpe_ratio": self.sharpe_ratio - found["sharpe_ratio"].value,
-            "profit_factor": self.profit_factor - found["profit_factor"].value,
-            "max_drawdown": self.max_drawdown - found["max_drawdown"].value,
+        """Return by which share of itself each threshold is missed: above zero, it is. Unknown is missed by 1.
+
+        As shares they can be summed, which is how promotion orders what is infeasible.
+        """
+        thresholds = {name: float(getattr(self, name)) for name in self.__dataclass_fields__}
+        return {
+            name: _bounded((threshold - found[name].value) / (abs(threshold) or 1.0))
+            for name, threshold in thresholds.items()
         }
-        return {name: _bounded(value) for name, value in missing.items()}
 
     def reasons(self, found: Performance) -> tuple[str, ...]:
         """Say which thresholds are missed, and by what; empty for a viable strategy."""
