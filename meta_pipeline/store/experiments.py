@@ -9,7 +9,16 @@ from sqlalchemy import Connection, Row, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from meta_pipeline.canonical import JsonValue, Level, digest
-from meta_pipeline.errors import Blocked, Conflict, ContentTampered, NotFound, NotPermitted, StaleBase, Unhealthy
+from meta_pipeline.errors import (
+    Blocked,
+    Conflict,
+    ContentTampered,
+    DatabaseUnavailable,
+    NotFound,
+    NotPermitted,
+    SchemaMismatch,
+    StaleBase,
+)
 from meta_pipeline.outcomes.experiment import ExperimentVerdict, decide, is_over
 from meta_pipeline.outcomes.judgement import Judgement, judge_outcome
 from meta_pipeline.proposals.candidate import level_to_json
@@ -209,9 +218,9 @@ def look_at_all(
     for name in running:
         try:
             look = look_at(database, name, until=until, now=now, settings=settings, simulated=simulated)
-        except Unhealthy:
+        except (DatabaseUnavailable, SchemaMismatch):
             raise
-        except Exception as error:  # a user's replay may raise anything
+        except Exception as error:  # a user's replay may raise anything, and terms may have been tampered with
             look = ExperimentLook(experiment_id=name, error=f"{type(error).__name__}: {error}")
         found += [] if look is None else [look]
     return found

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 
-from meta_pipeline.errors import Unhealthy
+from meta_pipeline.errors import DatabaseUnavailable, SchemaMismatch
 from meta_pipeline.outcomes.judgement import Verdict
 from meta_pipeline.settings import Settings
 from meta_pipeline.store import auto_revert, change_outcomes, changes
@@ -65,8 +65,8 @@ def judge_all(
 
     Raises
     ------
-    Unhealthy
-        If the database itself cannot be trusted.
+    DatabaseUnavailable, SchemaMismatch
+        If the database itself fails: then nothing can be said about any change.
     """
     last = until or yesterday(now)
     with database.connect() as connection:
@@ -81,7 +81,7 @@ def judge_all(
                     database, change_id, until=last, now=now, settings=settings, simulated=simulated
                 )
             )
-        except Unhealthy:
+        except (DatabaseUnavailable, SchemaMismatch):
             raise
         except Exception as error:  # a user's replay may raise anything, and the others must be judged
             failed[change_id] = f"{type(error).__name__}: {error}"

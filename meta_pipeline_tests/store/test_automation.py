@@ -1,0 +1,245 @@
+"""The machine applies only what is fenced in, and stops itself when a proposal that is wrong on purpose gets past."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from meta_pipeline.errors import InputError, NotFound, NothingToDo, NotPermitted
+from meta_pipeline.proposals import automatic, checks
+from meta_pipeline.proposals.checks import Check, Situation
+from meta_pipeline.proposals.draft import ProposalDraft
+from meta_pipeline.proposals.knobs import Knob, RiskDirection
+from meta_pipeline.proposals.outcome_rule import OutcomeRule
+from meta_pipeline.proposals.states import Status
+from meta_pipeline.store import automation, governance, tiers
+from meta_pipeline.store.automation import Round
+from meta_pipeline.store.database import Database
+from meta_pipeline.store.rules import rules_of
+from meta_pipeline_tests.proposals.governed import KNOBS, LIVE, draft
+from meta_pipeline_tests.store.governed import (
+    NOW,
+    actions,
+    approved,
+    by_hand,
+    contents,
+    decide,
+    get,
+    live,
+    prepare,
+    propose,
+    save,
+)
+from meta_pipeline_tests.store.replays import settings
+
+pytestmark = pytest.mark.database
+
+FENCED = Knob(
+    path="risk.max_vol",
+    knob_type="float",
+    lower=0.05,
+    upper=0.95,
+    max_step=0.3,
+    risk_direction=RiskDirection.HIGHER_IS_RISKIER,
+)
+CANDIDATE = "c" * 64
+ON = settings(automation=True)
+
+
+@pytest.fixture
+def ready(database: Database) -> Database:
+    prepare(database, knobs=tuple(FENCED if knob.path == FENCED.path else knob for knob in KNOBS))
+    by_hand(
+        database,
+        "INSERT INTO candidates (candidate_id, strategy_id, evidence_digest, knob_path, grade, body)"
+        " VALUES (:id, 'STRAT', :id, 'risk.max_vol', 'A', '{}')",
+        id=CANDIDATE,
+    )
+    tier(database, "risk.max_vol", "automatic")
+    return database
+
+
+def tier(database: Database, path: str, to: str, actor: str = "ann") -> None:
+    with database.begin() as connection:
+        tiers.set_tier(connection, "STRAT", path, to, actor=actor, now=NOW)
+
+
+def good(**changes: Any) -> ProposalDraft:
+    """A draft of the machine that it may apply by itself."""
+    fields: dict[str, Any] = {
+        "candidate_id": CANDIDATE,
+        "supporting_metrics": {"grade": "A"},
+        "expected_risk_reduction": 0.02,
+        "outcome_rule": OutcomeRule().to_json(),
+    }
+    return draft(**{**fields, **changes})
+
+
+def saved(database: Database, made: ProposalDraft) -> str:
+    result = save(database, made)
+    assert result.new, result.refused
+    return result.new[0]
+
+
+def run(database: Database, *, dry_run: bool = False, **changes: Any) -> Round:
+    return automation.run(database, now=NOW, settings=settings(automation=True, **changes), dry_run=dry_run)
+
+
+def test_what_passes_every_check_is_applied_under_the_machines_name_and_undone_like_any_other(ready: Database) -> None:
+    proposal_id = saved(ready, good())
+    before = contents(ready)
+    assert [one.outcome for one in run(ready, dry_run=True).results] == ["applied"]
+    after = contents(ready)
+    assert {name for name in before if before[name] != after[name]} == {"audit_log"}  # the controls are on record
+    done = run(ready)
+    (result,) = done.results
+    assert (result.outcome, done.frozen) == ("applied", None)
+    assert live(ready).config["risk"] == {"max_vol": 0.25, "cap": 3}
+    record = get(ready, proposal_id)
+    assert (record.status, record.approved_by) == (Status.APPLIED, "meta-pipeline")
+    with ready.connect() as connection:
+        row = connection.execute(text("SELECT approver, channel FROM approvals")).one()
+        kinds = connection.execute(
+            text("SELECT DISTINCT actor_kind FROM audit_log WHERE action IN ('proposal.approve', 'change.apply')")
+        ).scalars()
+        assert list(kinds) == ["machine"]
+    assert tuple(row) == ("meta-pipeline", "automation")
+    assert run(ready).results == ()
+    assert result.change_id is not None
+    governance.revert(ready, result.change_id, actor="emil", reason="no", now=NOW, settings=ON)
+    assert live(ready).config == LIVE
+
+
+@pytest.mark.parametrize(
+    ("changes", "stopped_by"),
+    [
+        ({"grade": "B"}, "grade"),
+        ({"expected_sharpe_improvement": 0.05}, "uplift"),
+        ({"expected_risk_reduction": None}, "risk not raised"),
+        ({"expected_risk_reduction": -0.001}, "risk not raised"),
+        ({"proposed": 0.6, "risk_change": "raises"}, "risk not raised"),
+        ({"candidate_id": None}, "author"),
+        ({"outcome_rule": None}, "outcome rule"),
+        ({"target_component": "lookback", "current": 63, "proposed": 64, "risk_change": "neutral"}, "whitelist"),
+    ],
+)
+def test_each_check_of_its_own_stops_it(ready: Database, changes: dict[str, Any], stopped_by: str) -> None:
+    proposal_id = saved(ready, good(**changes))
+    done = automation.run(ready, now=NOW, settings=ON)
+    if stopped_by == "whitelist":  # of another knob: not even looked at
+        assert done.results == ()
+        with ready.begin() as connection:
+            result = automation.apply_automatically(connection, proposal_id, now=NOW, rules=rules_of(ON))
+    else:
+        (result,) = done.results
+    assert result.outcome == "refused"
+    assert [check.name for check in result.checks if not check.passed] == [stopped_by]
+    assert get(ready, proposal_id).status is Status.PENDING
+    assert live(ready).version == 1
+
+
+def test_off_frozen_stale_controls_a_freeze_or_no_budget_each_stop_it(ready: Database) -> None:
+    proposal_id = saved(ready, good())
+    assert automation.run(ready, now=NOW, settings=settings()).results == ()
+
+    def failed(**changes: Any) -> list[str]:
+        chosen = settings(**{"automation": True, **changes})
+        at = changes.get("now", NOW)
+        with ready.begin() as connection:
+            result = automation.apply_automatically(connection, proposal_id, now=at, rules=rules_of(chosen))
+        return [check.name for check in result.checks if not check.passed]
+
+    assert failed(automation=False) == ["automation"]
+    assert failed(now=NOW + timedelta(hours=27)) == ["negative controls"]
+    assert failed(now=NOW - timedelta(minutes=1)) == ["negative controls"]
+    assert failed(max_changes=0) == ["budget"]
+    automation.freeze(ready, reason="holiday", actor="zoe", now=NOW)
+    assert failed() == ["automation"]
+    assert run(ready).frozen == "holiday"
+    with pytest.raises(NotPermitted, match="a person lifts it"):
+        automation.unfreeze(ready, reason="go on", actor="meta-pipeline", now=NOW)
+    automation.unfreeze(ready, reason="back", actor="zoe", now=NOW)
+    with pytest.raises(NothingToDo):
+        automation.unfreeze(ready, reason="back", actor="zoe", now=NOW)
+    assert [one.outcome for one in run(ready).results] == ["applied"]
+
+
+def test_every_bad_proposal_is_refused_by_the_check_it_is_meant_for_and_leaves_no_trace(ready: Database) -> None:
+    before = contents(ready)
+    done = run(ready)
+    assert all(one.refused for one in done.controls), [one for one in done.controls if not one.refused]
+    kinds = {one.kind for one in done.controls}
+    assert {"grade_b", "harmful", "out_of_bounds", "step_too_large", "raises_risk", "tampered_body", "lapsed"} <= kinds
+    after = contents(ready)
+    assert {name for name in before if before[name] != after[name]} == {"audit_log"}
+
+
+CAN_BREAK = ("_grade", "_uplift", "_risk", "_by_the_machine", "_judged_later")
+
+
+@pytest.mark.parametrize("broken", CAN_BREAK)
+def test_a_check_that_no_longer_works_freezes_automation_before_anything_is_applied(
+    ready: Database, monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
+    proposal_id = saved(ready, good())
+    real: Callable[..., Check] = getattr(automatic, broken)
+
+    def lenient(*arguments: Any) -> Check:
+        return replace(real(*arguments), passed=True)
+
+    monkeypatch.setattr(automatic, broken, lenient)
+    done = run(ready)
+    assert done.results == ()
+    assert done.frozen is not None
+    assert "a deliberately bad proposal passed" in done.frozen
+    assert get(ready, proposal_id).status is Status.PENDING
+    monkeypatch.undo()
+    assert run(ready).frozen is not None  # it stays so until a person lifts it
+    assert "automation.freeze" in actions(ready)
+
+
+@pytest.mark.parametrize("broken", ["knob_allows", "risk_as_stated", "content", "undecided_in_time", "target"])
+def test_so_does_a_check_of_the_gate(ready: Database, monkeypatch: pytest.MonkeyPatch, broken: str) -> None:
+    real: Callable[..., Check] = getattr(checks, broken)
+
+    def lenient(s: Situation) -> Check:
+        return replace(real(s), passed=True)
+
+    reviewed: Sequence[Any] = [lenient if one is real else one for one in checks.REVIEW]
+    monkeypatch.setattr(automatic, "REVIEW", tuple(reviewed))
+    assert run(ready).frozen is not None
+
+
+def test_a_blocked_knob_is_moved_by_nobody_and_four_eyes_take_two_people(ready: Database) -> None:
+    tier(ready, "risk.max_vol", "four_eyes")
+    record = approved(ready)
+    for applier in ("Bob", "meta-pipeline"):
+        (result,) = governance.apply_approved(ready, actor=applier, now=NOW, settings=ON)
+        assert result.outcome == "refused"
+        assert "takes two people" in result.message
+    assert governance.apply(ready, record.proposal_id, actor="Cleo", now=NOW, settings=ON).outcome == "applied"
+    tier(ready, "*", "blocked")
+    blocked = decide(ready, propose(ready, "lookback", 30))
+    assert (blocked.outcome, "is blocked" in blocked.message) == ("refused", True)
+
+
+def test_a_tier_that_makes_no_sense_is_refused(ready: Database) -> None:
+    for path, to, said in (
+        ("*", "automatic", "whole strategy"),
+        ("alpha", "automatic", "direction of risk"),
+        ("lookback", "automatic", "max_step"),
+        ("frozen", "automatic", "not changeable"),
+        ("lookback", "reckless", "no tier"),
+    ):
+        with pytest.raises(InputError, match=said):
+            tier(ready, path, to)
+    with pytest.raises(NotFound, match="no declared knob"):
+        tier(ready, "nowhere", "human")
+    with pytest.raises(NotPermitted):
+        tier(ready, "lookback", "human", actor="dagster")
+    tier(ready, "risk.max_vol", "human")
+    with pytest.raises(NothingToDo, match="no knob is automatic"):
+        run(ready)
