@@ -59,7 +59,7 @@ def truth(config: Mapping[str, Any]) -> float:
 
 
 def seen(config: Mapping[str, Any], r: int, seed: int) -> float:
-    """What is observed at r units: biased by up to BIAS, noisy with a standard deviation of NOISE / sqrt(r)."""
+    """Observe at r units: biased by up to BIAS, noisy with a standard deviation of NOISE / sqrt(r)."""
     x = np.array([config[f"x{i}"] for i in range(8)])
     bias = BIAS * (1 - r / R) * math.sin(7 * float(x @ np.linspace(1, 2, 8)))
     text = f"{seed}|{r}|{x.tobytes().hex()}"

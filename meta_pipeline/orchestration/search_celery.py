@@ -3,9 +3,9 @@
 Its workers are Dagster's own: `dagster-celery worker start -A dagster_celery.app -y celery.yaml`, with the broker and
 the settings below in the file, and the database's URL in their environment. It needs the extra `cluster`.
 
-Of a worker process that is killed, the task goes to another at once. Of a machine that is lost, Redis gives it out again
-after its `visibility_timeout`, an hour unless `broker_transport_options` says otherwise: make that a little more than
-the longest batch.
+Of a worker process that is killed, the task goes to another at once. Of a machine that is lost, Redis gives it out
+again after its `visibility_timeout`: an hour, unless `broker_transport_options` says otherwise. Make that a little more
+than the longest batch.
 """
 
 from typing import Any, Final
