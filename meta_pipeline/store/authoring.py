@@ -13,9 +13,10 @@ from meta_pipeline.proposals.configs import level_at
 from meta_pipeline.proposals.digests import attempt_of, body_text, text_digest
 from meta_pipeline.proposals.draft import ProposalDraft, ProposalRecord
 from meta_pipeline.proposals.identity import clean_name, clean_reason, kind_of, name_key
+from meta_pipeline.proposals.roles import Power
 from meta_pipeline.proposals.states import Status
 from meta_pipeline.settings import Settings
-from meta_pipeline.store import audit, proposal_rows, proposals, strategies
+from meta_pipeline.store import audit, people, proposal_rows, proposals, strategies
 from meta_pipeline.store.database import Database
 from meta_pipeline.store.outcome_rules import outcome_rule
 from meta_pipeline.store.schema import meta_config_proposals, proposal_editors
@@ -69,6 +70,7 @@ def create(
 
     def work(connection: Connection) -> Created:
         strategies.lock(connection, strategy_id)
+        people.require(connection, who, Power.AUTHOR)
         strategy = strategies.load(connection, strategy_id)
         current = level_at(strategy.strategy.live_config, knob)
         declared = strategy.knobs.get(knob)
@@ -120,6 +122,7 @@ def edit(database: Database, proposal_id: str, *, rationale: str, editor: str, n
 
     def work(connection: Connection) -> ProposalRecord:
         record = proposal_rows.lock(connection, proposal_id)
+        people.require(connection, who, Power.AUTHOR)
         if record.status is not Status.PENDING:
             raise IllegalTransition(
                 f"proposal {record.proposal_id} is {record.status} and can only be edited while it is PENDING; "

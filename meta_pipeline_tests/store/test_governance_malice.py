@@ -1,0 +1,105 @@
+"""What a clever user tries: names, paths and values that are not what they look like, and rows changed by hand."""
+
+from contextlib import suppress
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from meta_pipeline import errors
+from meta_pipeline.proposals.draft import ProposalRecord
+from meta_pipeline.store import (
+    approvers,
+    governance,
+)
+from meta_pipeline.store.database import Database
+from meta_pipeline_tests.store.governed import (
+    NOW,
+    SETTINGS,
+    applied,
+    approved,
+    by_hand,
+    contents,
+    decide,
+    live,
+    prepare,
+    propose,
+    status,
+)
+from meta_pipeline_tests.store.invariants import check_invariants
+
+pytestmark = pytest.mark.database
+
+
+def apply(database: Database, record: ProposalRecord, **options: Any) -> Any:
+    given = {"actor": "dora", "now": NOW, "settings": SETTINGS, **options}
+    return governance.apply(database, record.proposal_id, **given)
+
+
+@pytest.mark.parametrize(
+    "path", ["a.b[0]", "__proto__", "constructor.prototype", "k" * 10_240, "a\x00b", "\ud800", "a..b"]
+)
+def test_a_path_that_is_no_declared_knob_is_refused_whatever_it_looks_like(database: Database, path: str) -> None:
+    prepare(database)
+    before = contents(database)
+    with pytest.raises((errors.InputError, errors.Blocked)):
+        propose(database, path, 0.5)
+    assert contents(database) == before
+
+
+def test_the_odd_names_that_json_allows_are_values_and_nothing_else(database: Database) -> None:
+    odd: dict[str, Any] = {
+        "__proto__": {"admin": True},
+        "b[0]": 1,
+        "{env: SECRET}": "{env: HOME}",
+        "k" * 10_240: None,
+    }
+    prepare(database)
+    applied(database, "risk", odd, reason="odd names")
+    assert live(database).config["risk"] == odd
+    check_invariants(database)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf"), 1e400, "\x00", "\ud800", [float("nan")]])
+def test_a_value_that_json_does_not_have_is_refused(database: Database, value: Any) -> None:
+    prepare(database)
+    before = contents(database)
+    for knob in ("risk.max_vol", "risk", "mode"):
+        with pytest.raises((errors.InputError, errors.Blocked)):
+            propose(database, knob, value)
+    assert contents(database) == before
+
+
+@pytest.mark.parametrize(
+    "name", ["\u0412\u043eb", "B\u043eb", "Bob\u200b", "B\u00adob", "\u202eboB", "Bob\x00", "\ud800"]
+)
+def test_a_look_alike_of_an_approver_approves_nothing(database: Database, name: str) -> None:
+    prepare(database)
+    record = propose(database)
+    with suppress(errors.InputError):
+        assert decide(database, record, by=name).outcome == "refused"
+    assert status(database, record) == "PENDING"
+
+
+def test_an_approver_removed_between_approve_and_apply_has_approved_nothing(database: Database) -> None:
+    prepare(database)
+    record = approved(database)
+    with database.begin() as connection:
+        approvers.remove(connection, "Bob", actor="ann", now=NOW)
+    with pytest.raises(errors.NotAnApprover):
+        apply(database, record)
+
+
+def test_a_status_edited_by_hand_applies_nothing(database: Database) -> None:
+    prepare(database)
+    record = propose(database)
+    by_hand(
+        database,
+        "UPDATE meta_config_proposals SET status = 'APPROVED', approved_by = 'Bob', approved_at = :now,"
+        " approval_expires_at = :ends",
+        now=NOW,
+        ends=NOW + timedelta(hours=1),
+    )
+    with pytest.raises(errors.NotPermitted, match="no approval"):
+        apply(database, record)
+    assert live(database).version == 1
