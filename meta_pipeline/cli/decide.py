@@ -167,16 +167,18 @@ def _decide(
 def _confirmed(database: "Database", proposal_id: str, verdict: str, *, as_json: bool) -> str:
     """Show the proposal, and have the person type the start of the digest of what was shown."""
     from meta_pipeline.report.approval import approval_sheet
-    from meta_pipeline.store import governance, proposals
+    from meta_pipeline.report.outcomes import track_record
+    from meta_pipeline.store import change_outcomes, governance, proposals
 
     with database.connect() as connection:
         record = proposals.get(connection, proposal_id)
+        past = track_record(change_outcomes.scorecard(connection), record.draft.proposal_type)
         now, who = common.time_of(database), common.actor()
         seen = governance.preview(connection, proposal_id, now=now, settings=common.settings(), viewer=who)
     if as_json:
         raise common.UsageError(f"with --json nobody is asked; give --digest {record.body_digest}")
     hours = common.settings().approval_hours
-    sheet = approval_sheet(record, checks=seen.checks, touched=seen.touched, approval_hours=hours)
+    sheet = approval_sheet(record, checks=seen.checks, touched=seen.touched, track_record=past, approval_hours=hours)
     common.console(stderr=True).print(sheet.rich())
     common.confirm_digest(record.body_digest, what=f"{verdict} {proposal_id}")
     return record.body_digest

@@ -39,7 +39,7 @@ def decide(context: dg.OpExecutionContext, database: dg.ResourceParam[DatabaseRe
     )
     for result in results:
         (context.log.error if result.outcome == "refused" else context.log.info)(result.message)
-    metadata = _metadata(results)
+    metadata = {**_metadata(results), **_track_record(database)}
     refused = [result for result in results if result.outcome == "refused"]
     if len(refused) < len(results):
         context.log_event(dg.AssetMaterialization(asset_key=APPROVALS, metadata=metadata))
@@ -93,6 +93,15 @@ def _metadata(results: "list[DecisionResult]") -> dict[str, Any]:
             *(f"meta-pipeline apply {proposal}" for proposal in approved),
         )
     return metadata
+
+
+def _track_record(database: DatabaseResource) -> dict[str, Any]:
+    """Show, beside the verdicts, what earlier proposals of each type claimed and brought."""
+    from meta_pipeline.report.outcomes import scorecard_table
+    from meta_pipeline.store.change_outcomes import scorecard
+
+    with database.connect() as connection:
+        return {"track record": table_value(scorecard_table(scorecard(connection)))}
 
 
 @dg.job(

@@ -211,12 +211,20 @@ def sheets(
     settings
         How long an approval will hold, and which rules there are.
     """
+    from meta_pipeline.report.outcomes import track_record
+    from meta_pipeline.store.change_outcomes import scorecard
     from meta_pipeline.store.governance import preview
 
+    scores = scorecard(connection)
     parts = []
     for line in [line for line in lines if line.is_pending][:MAX_SHEETS]:
         seen = preview(connection, line.record.proposal_id, now=now, settings=settings)
-        hours = settings.approval_hours
-        sheet = approval_sheet(line.record, checks=seen.checks, touched=seen.touched, approval_hours=hours)
+        sheet = approval_sheet(
+            line.record,
+            checks=seen.checks,
+            touched=seen.touched,
+            track_record=track_record(scores, line.record.draft.proposal_type),
+            approval_hours=settings.approval_hours,
+        )
         parts.append(f"{sheet.markdown()}\n\n**[Decide]({launchpad_link(location, [line.asked])})**")
     return "\n\n---\n\n".join(parts)

@@ -100,12 +100,19 @@ async def report(context: Ctx, _: Reader, proposal_id: ProposalId) -> Response:
 
     def read() -> tuple[str, str]:
         from meta_pipeline.report.approval import approval_sheet
+        from meta_pipeline.report.outcomes import track_record
+        from meta_pipeline.store.change_outcomes import scorecard
 
         with context.database.connect() as connection:
             record = proposals.get(connection, proposal_id)
+            past = track_record(scorecard(connection), record.draft.proposal_type)
             seen = governance.preview(connection, proposal_id, now=context.decision_time(), settings=context.settings)
         sheet = approval_sheet(
-            record, checks=seen.checks, touched=seen.touched, approval_hours=context.settings.approval_hours
+            record,
+            checks=seen.checks,
+            touched=seen.touched,
+            track_record=past,
+            approval_hours=context.settings.approval_hours,
         )
         return sheet.markdown(), proposal_etag(record)
 
