@@ -5,7 +5,7 @@ Belongs here: loading what `propose` is given. Does not belong here: what is don
 
 import hashlib
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Lock
 from typing import TYPE_CHECKING, Final
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from meta_pipeline.proposals.candidate import Proposed
     from meta_pipeline.proposals.parameters import Parameters
     from meta_pipeline.settings import Settings
+    from meta_pipeline.store.outcome_ledger import Judgement
     from meta_pipeline.store.strategies import StrategyRecord
 
 REMEMBERED: Final = 256
@@ -28,11 +29,15 @@ _GUARD: Final = Lock()
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Judged:
-    """One strategy, its runs, and what the engine says about them."""
+    """One strategy, its runs, and what the engine says about them.
+
+    `judgement` is what the outcome ledger will know of the decision; None where no run has returns.
+    """
 
     record: "StrategyRecord"
     panel: "RunPanel"
     proposed: "Proposed"
+    judgement: "Judgement | None" = None
 
 
 def judge(strategy_id: str, database: DatabaseResource) -> Judged:
@@ -40,14 +45,19 @@ def judge(strategy_id: str, database: DatabaseResource) -> Judged:
     from meta_pipeline.proposals.propose import propose
     from meta_pipeline.store import strategies
     from meta_pipeline.store.backtests import load_evidence
+    from meta_pipeline.store.experience import load_experience
     from meta_pipeline.store.regimes import read_regimes
+    from meta_pipeline.store.trials import earlier_trials
 
     with database.connect() as connection:
         record = strategies.load(connection, strategy_id)
         evidence = load_evidence(connection, strategy_id)
         panel = evidence.panel
         regimes = read_regimes(connection, panel.markets, panel.dates)
-    parameters = parameters_of(database.settings)
+        known = load_experience(connection, record.strategy, panel, now=database.now())
+        earlier = earlier_trials(connection, strategy_id)
+    experience, judgement = (None, None) if known is None else known
+    parameters = replace(parameters_of(database.settings), prior_trials=earlier)
     labels = {market: hashlib.sha256(found.tobytes()).hexdigest() for market, found in regimes.items()}
     # The engine is a function of exactly this.
     key = digest(
@@ -58,6 +68,7 @@ def judge(strategy_id: str, database: DatabaseResource) -> Judged:
             "knobs": [knob.to_json() for knob in record.strategy.knobs],
             "parameters": parameters.to_json(),
             "regimes": labels,
+            "experience": None if experience is None else experience.digest(),
         }
     )
     proposed = _remembered(key)
@@ -68,9 +79,10 @@ def judge(strategy_id: str, database: DatabaseResource) -> Judged:
             live=record.strategy.live_config,
             parameters=parameters,
             regimes=regimes,
+            experience=experience,
         )
         _remember(key, proposed)
-    return Judged(record=record, panel=panel, proposed=proposed)
+    return Judged(record=record, panel=panel, proposed=proposed, judgement=judgement)
 
 
 def parameters_of(settings: "Settings") -> "Parameters":

@@ -45,6 +45,8 @@ class Experience:
         Outcomes of the family, those of this campaign included or not.
     samples
         Runs of the family's other campaigns.
+    own_campaigns
+        How many campaigns the panel that is judged pools.
     """
 
     family: str
@@ -52,12 +54,18 @@ class Experience:
     decided_on: np.datetime64
     ledger: Ledger = EMPTY
     samples: tuple[Samples, ...] = ()
+    own_campaigns: int = 1
 
     @property
     def others(self) -> Ledger:
         """Outcomes that ended by the day of the decision, pseudo-outcomes of this very campaign left out."""
         ended = self.ledger.ended_by(self.decided_on)
         return ended.take(~(ended.pseudo & (ended.campaign == self.campaign)))
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether it holds nothing to learn from."""
+        return not len(self.others) and not self.samples
 
     def digest(self) -> str:
         """Return one digest of all that a decision can learn from; equal where the lessons are."""
@@ -69,12 +77,13 @@ class Experience:
         ended = [part for part in self.samples if self._ended(part)]
         parts: list[JsonValue] = []
         parts.extend(sorted(digest([part.campaign, str(part.ended), _columns(part)]) for part in ended))
-        return digest({"family": self.family, "campaign": self.campaign, "ledger": columns, "samples": parts})
+        own: dict[str, JsonValue] = {"family": self.family, "campaign": self.campaign, "pooled": self.own_campaigns}
+        return digest({**own, "ledger": columns, "samples": parts})
 
     def fit(self, own: Samples, at: np.datetime64) -> Surface:
         """Fit the surface to all campaigns that ended by a day, this one up to that day included."""
         ended = [part for part in self.samples if part.ended <= at and part.campaign != own.campaign]
-        return fit_surface([*ended, own], at=at) if len(ended) + 1 >= SEVERAL else Surface()
+        return fit_surface([*ended, own], at=at) if len(ended) + self.own_campaigns >= SEVERAL else Surface()
 
     def _ended(self, part: Samples) -> bool:
         return bool(part.ended <= self.decided_on)
@@ -150,10 +159,10 @@ def consult(
             (campaign.parameters.haircut_long_years, campaign.parameters.haircut_long),
         ),
     )
-    surface = experience.fit(
-        _samples(campaign, experience, campaign.runs.metric(SHARPE_RATIO), experience.decided_on),
-        experience.decided_on,
-    )
+    runs = _samples(campaign, experience, campaign.runs.metric(SHARPE_RATIO), experience.decided_on)
+    # Without any outcome nothing is known of what a surface's word is worth.
+    first = learned.is_first(experience.campaign)
+    surface = Surface() if first else experience.fit(runs, experience.decided_on)
     cases = _cases(changes, evaluation, spreads, experience, surface, incumbent)
     expected = learned.expect(cases)
     decisions = tuple(_decision(expected, cases, learned, index) for index in range(len(changes)))

@@ -101,7 +101,7 @@ def _digest(
 ) -> str:
     """Return the digest of all that the answer depends on; without outcomes it is that of the campaign alone."""
     plain = campaign.digest(limits, regimes)
-    if experience is None or not (len(experience.others) or experience.samples):
+    if experience is None or experience.is_empty:
         return plain
     return combined_digest([plain, experience.digest()])
 

@@ -14,9 +14,11 @@ from sqlalchemy import Connection, Row, delete, insert, select, text
 from meta_pipeline.backtests.aggregates import Aggregate, Dimension, aggregate
 from meta_pipeline.errors import InputError
 from meta_pipeline.store.backtest_panel import Evidence, load_evidence
+from meta_pipeline.store.half_years import write_half_years
 from meta_pipeline.store.queries import query
 from meta_pipeline.store.regimes import read_regimes
 from meta_pipeline.store.schema import aggregations, backtest_aggregates
+from meta_pipeline.store.trials import record_trials
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -44,6 +46,7 @@ class Refresh:
 def refresh(connection: Connection, strategy_id: str, *, now: datetime) -> Refresh:
     """Aggregate all runs of a strategy, replace its aggregates, and absorb exactly the runs that were read.
 
+    In the same transaction the runs enter the trial ledger, and are reduced to half-years for the decision core.
     A run that commits while this reads or computes is not absorbed: it stays pending, whatever order
     the transactions end in. Refreshes of one strategy take turns.
 
@@ -82,6 +85,8 @@ def refresh(connection: Connection, strategy_id: str, *, now: datetime) -> Refre
     absorbed = connection.execute(
         query("absorb_runs"), {"aggregation_id": aggregation_id, "run_ids": list(evidence.run_ids), "now": now}
     )
+    record_trials(connection, evidence.run_ids, now=now)
+    write_half_years(connection, strategy_id, panel)
     own = aggregations.c.aggregation_id == aggregation_id
     connection.execute(aggregations.update().where(own).values(n_absorbed=absorbed.rowcount))
     _replace(connection, strategy_id, aggregation_id, found)

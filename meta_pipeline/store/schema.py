@@ -508,7 +508,7 @@ outcomes: Final = Table(
     _required("candidate_id", _DIGEST, ForeignKey("candidates.candidate_id")),
     _strategy_id(),
     _required("kind", String(16)),
-    _required("scale", String(8)),
+    _required("scale", String(16)),
     _required("window_start", Date),
     _required("window_end", Date),
     _required("n_days", Integer),
@@ -544,7 +544,7 @@ from meta_pipeline.store import (  # noqa: E402
     schema_meta_model,  # noqa: F401
     schema_outcomes,
     schema_policy,
-    schema_search,  # noqa: F401
+    schema_search,
 )
 
 APPEND_ONLY: Final = (
@@ -554,6 +554,7 @@ APPEND_ONLY: Final = (
     *schema_evidence.APPEND_ONLY,
     *schema_policy.APPEND_ONLY,
     *schema_outcomes.APPEND_ONLY,
+    *schema_search.APPEND_ONLY,
 )
 """Tables whose rows triggers keep from being changed, deleted or truncated."""
 

@@ -16,17 +16,22 @@ from meta_pipeline.orchestration.resources import DatabaseResource
 
 if TYPE_CHECKING:
     from meta_pipeline.proposals.candidate import Proposed
+    from meta_pipeline.report.experience import Past
+    from meta_pipeline.store.online_testing import OnlineTest
     from meta_pipeline.store.proposals import SaveResult
+    from meta_pipeline.store.replayed_outcomes import Night
 
 NAME: Final = "proposals"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Made:
-    """What became of one strategy: the engine's answer, and what was saved of it."""
+    """What became of one strategy: the engine's answer, what was saved of it, and the night's outcomes."""
 
     proposed: "Proposed"
     saved: "SaveResult"
+    night: "Night"
+    tested: "OnlineTest | None"
 
 
 @dg.asset(
@@ -64,13 +69,20 @@ def proposals(context: dg.AssetExecutionContext, database: dg.ResourceParam[Data
 
 
 def propose_for(strategy_id: str, database: DatabaseResource) -> Made:
-    """Judge one strategy's evidence, and save what comes of it in one transaction."""
+    """Judge one strategy's evidence, and save what comes of it in one transaction.
+
+    Before that, what became of earlier candidates is recorded, so that tonight's decision knows it.
+    """
     from meta_pipeline.proposals.drafting import draft
     from meta_pipeline.store import candidates
     from meta_pipeline.store import proposals as store
+    from meta_pipeline.store.online_testing import judge_campaigns
+    from meta_pipeline.store.outcome_ledger import write_predictions
     from meta_pipeline.store.outcome_rules import outcome_rule
+    from meta_pipeline.store.replayed_outcomes import replay_outcomes
 
     settings = database.settings
+    night = replay_outcomes(database.opened, strategy_id, settings, now=database.now())
     judged = judge(strategy_id, database)
     proposed = judged.proposed
     with database.connect() as connection:
@@ -88,6 +100,10 @@ def propose_for(strategy_id: str, database: DatabaseResource) -> Made:
     now = database.now()
     with database.begin() as connection:
         candidates.write_candidates(connection, proposed, strategy_id=strategy_id, now=now)
+        if judged.judgement is not None:
+            knobs = list(judged.record.knobs)
+            write_predictions(connection, proposed, judged.judgement, strategy_id=strategy_id, knobs=knobs, now=now)
+        tested = judge_campaigns(connection, strategy_id, proposed, alpha=settings.alpha, now=now)
         # A live configuration that moved while the engine computed makes the base stale; saving refuses it.
         saved = store.save(
             connection,
@@ -96,13 +112,14 @@ def propose_for(strategy_id: str, database: DatabaseResource) -> Made:
             lifetime=timedelta(days=settings.proposal_days),
             rejection_window=timedelta(days=settings.rejection_days),
         )
-    return Made(proposed=proposed, saved=saved)
+    return Made(proposed=proposed, saved=saved, night=night, tested=tested)
 
 
 def _metadata(
     outcome: Outcome[Made], undeclared: list[str], context: dg.AssetExecutionContext, database: DatabaseResource
 ) -> dict[str, Any]:
     from meta_pipeline.orchestration.open_proposals import decisions_due, open_picture, read_open, sheets
+    from meta_pipeline.report.experience import experience_table, reliability_table
     from meta_pipeline.report.tables import suppressed_counts_table
 
     location, now = location_of(context.run), database.now()
@@ -114,19 +131,36 @@ def _metadata(
         for rule, count in made.proposed.suppressed_by_rule().items():
             suppressed[rule] = suppressed.get(rule, 0) + count
     said = remarks(outcome.done, undeclared)
+    past = [_past(name, made) for name, made in outcome.done.items()]
     return {
         **{what: dg.MetadataValue.md(claim) for what, claim in decisions_due(lines, location=location).items()},
         "picture of the uplifts": picture_value(open_picture(lines), says="expected uplift of each open proposal"),
         **({"approval sheets": dg.MetadataValue.md(pages)} if pages else {}),
         "suppressed candidates": table_value(suppressed_counts_table(suppressed)),
+        "what past claims were worth": table_value(experience_table(past)),
+        "reliability of past probabilities": table_value(reliability_table(past)),
         **({"remarks": dg.MetadataValue.md("\n".join(f"- {line}" for line in said))} if said else {}),
         "open proposals": len(lines),
         "new proposals": sum(len(made.saved.new) for made in outcome.done.values()),
         "candidates": sum(len(made.proposed.candidates) for made in outcome.done.values()),
         "candidates suppressed": sum(suppressed.values()),
+        "outcomes recorded": sum(made.night.n_recorded for made in outcome.done.values()),
         "strategies": len(outcome.done),
         "strategies failed": len(outcome.failed),
     }
+
+
+def _past(strategy_id: str, made: Made) -> "Past":
+    from meta_pipeline.report.experience import Past
+
+    tested = made.tested
+    return Past(
+        strategy_id=strategy_id,
+        experience=made.proposed.experience,
+        p_value=None if tested is None else tested.p_value,
+        level=None if tested is None else tested.level,
+        wealth=None if tested is None else tested.wealth,
+    )
 
 
 def remarks(done: dict[str, Made], undeclared: list[str]) -> list[str]:
@@ -141,6 +175,13 @@ def remarks(done: dict[str, Made], undeclared: list[str]) -> list[str]:
     for name, made in done.items():
         if made.proposed.insufficient_data is not None:
             said.append(f"{markdown(name)}: {markdown(made.proposed.insufficient_data)}")
+        alarm = made.proposed.experience.get("alarm")
+        if isinstance(alarm, str):
+            said.append(f"{markdown(name)}: {markdown(alarm)}")
+        said += [
+            f"{markdown(name)}: {count} outcomes are not known: {markdown(reason)}"
+            for reason, count in made.night.missing.items()
+        ]
         said += [
             f"{markdown(name)}: {markdown(turned_down.text())}" for turned_down in made.saved.suppressed_by_rejection
         ]

@@ -36,6 +36,11 @@ CREATE TABLE candidate_predictions (
 CREATE INDEX idx_candidate_predictions_family ON candidate_predictions (family, campaign);
 CREATE INDEX idx_candidate_predictions_strategy ON candidate_predictions (strategy_id, evidence_end);
 
+-- "incumbent" has nine letters.
+ALTER TABLE outcomes DROP CONSTRAINT outcomes_scale_check;
+ALTER TABLE outcomes ALTER COLUMN scale TYPE varchar(16);
+ALTER TABLE outcomes ADD CHECK (scale IN ('main', 'incumbent'));
+
 -- The past of a pseudo-outcome is a part of the evidence, with figures of its own.
 ALTER TABLE outcomes ADD COLUMN contrast double precision
     CHECK (contrast > '-Infinity' AND contrast < 'Infinity');
