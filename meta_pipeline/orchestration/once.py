@@ -14,6 +14,7 @@ import dagster as dg
 
 from meta_pipeline.errors import InputError
 from meta_pipeline.orchestration.assets.backtest_aggregates import backtest_aggregates
+from meta_pipeline.orchestration.assets.change_outcomes import change_outcomes
 from meta_pipeline.orchestration.assets.diagnostics_report import diagnostics_report
 from meta_pipeline.orchestration.assets.external import approvals, live_config
 from meta_pipeline.orchestration.assets.proposals import proposals
@@ -58,7 +59,7 @@ def run_nightly(database: DatabaseResource, *, strategies: tuple[str, ...] = (),
         Let Dagster write its log to standard error.
     """
     definitions = dg.Definitions(
-        assets=[backtest_aggregates, diagnostics_report, proposals, approvals, live_config],
+        assets=[backtest_aggregates, diagnostics_report, proposals, approvals, live_config, change_outcomes],
         asset_checks=REFRESH_CHECKS,
         jobs=[nightly],
         resources={"database": database},
