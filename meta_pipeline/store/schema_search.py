@@ -2,7 +2,22 @@
 
 from typing import Any, Final
 
-from sqlalchemy import Boolean, Column, Double, ForeignKey, Integer, LargeBinary, String, Table, Text, text
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Date,
+    Double,
+    ForeignKey,
+    Identity,
+    Integer,
+    LargeBinary,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 
 from meta_pipeline.store.schema_parts import DIGEST, INSTANT, an_object, check, created_at, finite, metadata, required
@@ -27,6 +42,7 @@ searches: Final = Table(
     required("place", Text),
     required("settings", JSONB),
     required("summary", JSONB, server_default=text("'{}'")),
+    Column("verdict", JSONB(none_as_null=True)),
     Column("digest", DIGEST),
     required("started_at", INSTANT),
     required("updated_at", INSTANT),
@@ -34,6 +50,7 @@ searches: Final = Table(
     check("status IN ('running', 'finished')"),
     an_object("settings"),
     an_object("summary"),
+    an_object("verdict"),
     check("(status = 'finished') = (digest IS NOT NULL)"),
     check("started_at <= updated_at"),
 )
@@ -81,3 +98,24 @@ search_checkpoints: Final = Table(
     created_at("saved_at"),
     check("resource > 0"),
 )
+
+holdout_openings: Final = Table(
+    "holdout_openings",
+    metadata,
+    Column("opening_id", BigInteger, Identity(always=True), primary_key=True),
+    required("scope", Text),
+    required("as_of", Date),
+    required("first_day", Date),
+    required("last_day", Date),
+    required("config", DIGEST),
+    required("search_name", String(128)),
+    required("opened_by", String(128)),
+    required("opened_at", INSTANT),
+    UniqueConstraint("scope", "as_of"),
+    check("scope <> ''"),
+    check("first_day <= last_day"),
+    check("last_day <= as_of"),
+)
+
+APPEND_ONLY: Final = ("holdout_openings",)
+"""A look cannot be unseen: triggers keep its row."""

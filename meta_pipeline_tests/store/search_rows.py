@@ -44,6 +44,16 @@ SEARCH_ROWS: Final[dict[str, dict[str, Any]]] = {
         "digest": "d" * 64,
         "content": b"content",
     },
+    "holdout_openings": {
+        "scope": "four forests: SP500",
+        "as_of": NOW.date(),
+        "first_day": NOW.date(),
+        "last_day": NOW.date(),
+        "config": "c" * 64,
+        "search_name": "weekly",
+        "opened_by": "ann",
+        "opened_at": NOW,
+    },
 }
 
 SEARCH_BROKEN: Final[dict[str, dict[str, list[dict[str, Any]]]]] = {
@@ -52,6 +62,7 @@ SEARCH_BROKEN: Final[dict[str, dict[str, list[dict[str, Any]]]]] = {
         "status_check": [{"status": "stuck"}],
         "settings_check": [{"settings": []}],
         "summary_check": [{"summary": []}],
+        "verdict_check": [{"verdict": []}],
         "check": [{"status": "finished"}, {"digest": "d" * 64}],
         "check1": [{"updated_at": NOW - timedelta(seconds=1)}],
     },
@@ -69,4 +80,9 @@ SEARCH_BROKEN: Final[dict[str, dict[str, list[dict[str, Any]]]]] = {
         "metrics_check": [{"metrics": []}],
     },
     "search_checkpoints": {"resource_check": [{"resource": 0}]},
+    "holdout_openings": {
+        "scope_check": [{"scope": ""}],
+        "check": [{"first_day": (NOW + timedelta(days=1)).date()}],
+        "check1": [{"as_of": (NOW - timedelta(days=1)).date()}],
+    },
 }

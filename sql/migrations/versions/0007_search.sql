@@ -8,6 +8,7 @@ CREATE TABLE searches (
     place text NOT NULL,
     settings jsonb NOT NULL CHECK (jsonb_typeof(settings) = 'object'),
     summary jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(summary) = 'object'),
+    verdict jsonb CHECK (jsonb_typeof(verdict) = 'object'),
     digest char(64),
     started_at timestamptz NOT NULL,
     updated_at timestamptz NOT NULL,
@@ -54,3 +55,24 @@ CREATE TABLE search_checkpoints (
     saved_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (search_name, iteration, bracket, number, resource)
 );
+
+-- Every look at a locked holdout. One per scope (what is traded) and as-of date, whoever asks, however many at once.
+CREATE TABLE holdout_openings (
+    opening_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    scope text NOT NULL CHECK (scope <> ''),
+    as_of date NOT NULL,
+    first_day date NOT NULL,
+    last_day date NOT NULL,
+    config char(64) NOT NULL,
+    search_name varchar(128) NOT NULL,
+    opened_by varchar(128) NOT NULL,
+    opened_at timestamptz NOT NULL,
+    UNIQUE (scope, as_of),
+    CHECK (first_day <= last_day),
+    CHECK (last_day <= as_of)
+);
+
+CREATE TRIGGER holdout_openings_append_only BEFORE UPDATE OR DELETE ON holdout_openings
+    FOR EACH ROW EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER holdout_openings_no_truncate BEFORE TRUNCATE ON holdout_openings
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
