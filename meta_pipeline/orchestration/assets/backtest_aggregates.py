@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import dagster as dg
 
-from meta_pipeline.orchestration.assets import GROUP
+from meta_pipeline.orchestration.assets import GROUP, RESEARCH, THROUGH_BY_FOUR
 from meta_pipeline.orchestration.evidence_state import evidence_state
 from meta_pipeline.orchestration.isolation import Outcome, check_result, check_spec, each_strategy
 from meta_pipeline.orchestration.metadata import picture_value, table_value
@@ -33,6 +33,9 @@ class Refreshed:
 @dg.asset(
     name=NAME,
     group_name=GROUP,
+    owners=RESEARCH,
+    kinds={"postgresql", "numpy"},
+    freshness_policy=THROUGH_BY_FOUR,
     check_specs=[check_spec(NAME)],
     description=(
         "Performance per strategy, market, regime, sector and configuration, recomputed from return series. Absorbing "

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import dagster as dg
 
-from meta_pipeline.orchestration.assets import GROUP
+from meta_pipeline.orchestration.assets import GROUP, RISK, THROUGH_BY_FOUR
 from meta_pipeline.orchestration.metadata import table_value
 from meta_pipeline.orchestration.resources import DatabaseResource
 
@@ -21,6 +21,9 @@ NO_REVERT: Final = "no_change_calls_for_a_revert"
     name=NAME,
     deps=["proposals", "live_config"],
     group_name=GROUP,
+    owners=RISK,
+    kinds={"postgresql", "numpy"},
+    freshness_policy=THROUGH_BY_FOUR,
     check_specs=[
         dg.AssetCheckSpec(JUDGED, asset=NAME, description="The days of every change that is due could be replayed."),
         dg.AssetCheckSpec(NO_REVERT, asset=NAME, description="No change in force has the verdict REVERT."),

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, Final
 import dagster as dg
 
 from meta_pipeline.errors import InsufficientData, MetaPipelineError
-from meta_pipeline.orchestration.assets import GROUP
+from meta_pipeline.orchestration.assets import GROUP, RESEARCH, WEEKLY
 from meta_pipeline.orchestration.metadata import picture_value, table_value
 from meta_pipeline.orchestration.resources import DatabaseResource
 
@@ -18,6 +18,8 @@ CHECK: Final = "champion_is_whole"
 prediction_logs = dg.AssetSpec(
     "prediction_logs",
     group_name=GROUP,
+    owners=RESEARCH,
+    kinds={"postgresql"},
     description=(
         "What the base models said, and what came of acting: the tables meta_model_predictions and "
         "meta_model_outcomes, or the files of META_PIPELINE_PREDICTION_LOGS and META_PIPELINE_TRADE_OUTCOMES."
@@ -29,6 +31,9 @@ prediction_logs = dg.AssetSpec(
     name=NAME,
     deps=[prediction_logs],
     group_name=GROUP,
+    owners=RESEARCH,
+    kinds={"scikitlearn", "postgresql"},
+    freshness_policy=WEEKLY,
     check_specs=[
         dg.AssetCheckSpec(
             CHECK, asset=NAME, description="The model that decides can be read, and is what its address says."

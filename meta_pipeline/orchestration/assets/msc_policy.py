@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import dagster as dg
 
-from meta_pipeline.orchestration.assets import GROUP
+from meta_pipeline.orchestration.assets import GROUP, HALF_HOURLY, RISK
 from meta_pipeline.orchestration.isolation import Outcome, check_result, check_spec, each_strategy
 from meta_pipeline.orchestration.metadata import table_value
 from meta_pipeline.orchestration.policy_tags import scopes_of, trigger_of
@@ -21,6 +21,9 @@ NAME: Final = "msc_policy"
     name=NAME,
     deps=["live_config"],
     group_name=GROUP,
+    owners=RISK,
+    kinds={"postgresql", "json"},
+    freshness_policy=HALF_HOURLY,
     check_specs=[check_spec(NAME)],
     description=(
         "The risk policy of each live book: mode, limits, allowed strategies and their weights, with the reasons. "

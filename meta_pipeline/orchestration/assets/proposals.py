@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import dagster as dg
 
-from meta_pipeline.orchestration.assets import GROUP
+from meta_pipeline.orchestration.assets import GROUP, RESEARCH, THROUGH_BY_FOUR
 from meta_pipeline.orchestration.evidence_state import evidence_state, location_of
 from meta_pipeline.orchestration.isolation import Outcome, check_result, check_spec, each_strategy
 from meta_pipeline.orchestration.judging import judge
@@ -38,6 +38,9 @@ class Made:
     name=NAME,
     deps=["diagnostics_report"],
     group_name=GROUP,
+    owners=RESEARCH,
+    kinds={"postgresql", "numpy"},
+    freshness_policy=THROUGH_BY_FOUR,
     check_specs=[check_spec(NAME)],
     description=(
         "Changes of single knobs that the evidence supports, each with its effect, interval, grade and expected "
