@@ -1,14 +1,22 @@
 """The gate carries decisions to the service, and refuses each wrong one by a message of its own."""
 
+from datetime import timedelta
 from typing import Any
 
 import dagster as dg
 import pytest
 from sqlalchemy import text
 
-from meta_pipeline.orchestration.acting import FORWARDED_USER
+from meta_pipeline.errors import NotPermitted
+from meta_pipeline.orchestration.acting import FORWARDED_USER, acting_person
+from meta_pipeline.orchestration.forwarded_user import ForwardedUserRunCoordinator
+from meta_pipeline.orchestration.resources import DatabaseResource
+from meta_pipeline.proposals.signatures import Message, new_private_key, read_public_key, sign
+from meta_pipeline.settings import Settings
+from meta_pipeline.store import approver_keys
 from meta_pipeline.store.database import Database
 from meta_pipeline_tests.orchestration.builders import (
+    NOW,
     allow,
     declare_strategy,
     failure_of,
@@ -22,6 +30,10 @@ from meta_pipeline_tests.orchestration.builders import (
 
 pytestmark = pytest.mark.database
 GATE = "approve_proposals"
+
+
+def settings_with(**values: Any) -> Settings:
+    return Settings.model_construct().model_copy(update=values)
 
 
 @pytest.fixture
@@ -143,6 +155,45 @@ def test_a_forged_sign_in_is_refused(declared: Database) -> None:
     proposal = save_proposal(declared)
     result = launch(GATE, form(verdict(proposal)), resource_of(declared), tags={FORWARDED_USER: ""})
     assert "written by the proxy, not by hand" in failure_of(result)
+
+
+def test_where_a_proxy_has_to_say_who_it_is_a_name_in_a_form_alone_is_nobodys(declared: Database) -> None:
+    proposal = save_proposal(declared)
+    demanding = DatabaseResource(
+        declared, settings=lambda: settings_with(identity_header="X-Forwarded-User"), clock=lambda: NOW
+    )
+    # The tag alone is no proof where no coordinator writes it: anybody may send one along.
+    result = launch(GATE, form(verdict(proposal)), demanding, tags={FORWARDED_USER: "Bob"})
+    assert "dagster.yaml does not configure the run coordinator" in failure_of(result)
+    assert status_of(declared, proposal) == "PENDING"
+    run = dg.DagsterRun(job_name=GATE)
+    with pytest.raises(NotPermitted, match="no proxy has said who is signed in"):
+        acting_person(run, "Bob", signed_in=True)
+    assert acting_person(run.with_tags({FORWARDED_USER: "bob"}), "Bob", signed_in=True) == "Bob"
+    assert ForwardedUserRunCoordinator.writes_forwarded_user
+
+
+def test_a_signature_travels_with_the_form_and_nonsense_leaves_no_run(declared: Database) -> None:
+    proposal, secret = save_proposal(declared), bytes(range(32))
+    with declared.begin() as connection:
+        public = read_public_key(new_private_key(secret)[1])
+        approver_keys.register(connection, "Bob", public, actor="Ann", now=NOW)
+    resource = DatabaseResource(
+        declared, settings=lambda: settings_with(require_signed_approvals=True), clock=lambda: NOW
+    )
+    message = Message(
+        proposal_id=proposal.proposal_id,
+        body_digest=proposal.body_digest,
+        decision="approve",
+        approver="Bob",
+        expires_at=NOW + timedelta(hours=5),
+    )
+    assert "is not signed" in failure_of(launch(GATE, form(verdict(proposal)), resource))
+    with pytest.raises(dg.DagsterConfigMappingFunctionError) as refused:
+        launch(GATE, form(verdict(proposal, signature="ed25519.x")), resource)
+    assert "is no signature" in str(refused.value.__cause__)
+    assert launch(GATE, form(verdict(proposal, signature=sign(secret, message).text())), resource).success
+    assert status_of(declared, proposal) == "APPROVED"
 
 
 def test_one_refused_decision_fails_the_run_after_the_others_were_carried_out(declared: Database) -> None:
