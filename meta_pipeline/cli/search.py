@@ -163,8 +163,8 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """Show what a search found: the configurations that had the whole resource, the best first."""
-    result = _result(name)
-    _show(result, top=top, as_json=as_json)
+    result, verdict = _result(name)
+    _show(result, top=top, as_json=as_json, verdict=verdict)
 
 
 @app.command()
@@ -176,7 +176,8 @@ def export(
     """Write top_configs.json, optimization_history.csv and hyperband_results.json into a folder."""
     from meta_pipeline.report.search import write_files
 
-    written = write_files(_result(name), into)
+    result, _ = _result(name)
+    written = write_files(result, into)
     told = "\n".join(str(path) for path in written)
     common.emit(
         {"written": [str(path) for path in written]},
@@ -212,10 +213,40 @@ def _go_on(
             result = result_of(ledger.settings, ledger.entries())
             with database.begin() as connection:
                 kept.record(connection, result, place=place.described, now=common.now())
-    _show(result, top=5, as_json=as_json)
+        verdict = _judge(place, database, ledger, result)
+    _show(result, top=5, as_json=as_json, verdict=verdict)
 
 
-def _show(result: "SearchResult", *, top: int, as_json: bool) -> None:
+def _judge(
+    place: "SearchPlace", database: "Database", ledger: "Ledger", result: "SearchResult"
+) -> dict[str, JsonValue] | None:
+    """Put the best before the gates, once; strategies of others have gates of their own."""
+    from meta_pipeline.hyperband.forest_evaluator import ForestEvaluator
+    from meta_pipeline.store import search as kept
+    from meta_pipeline.store import search_verdict
+
+    with database.connect() as connection:
+        stored = kept.get(connection, result.settings.name)
+    if stored.verdict is not None and stored.verdict.get("digest") == result.digest:
+        return dict(stored.verdict)
+    evaluator = result.settings.evaluator.build()
+    if not isinstance(evaluator, ForestEvaluator) or not result.is_finished:
+        return None
+    scope = search_verdict.scope_of(evaluator)
+    search_verdict.declare_scope(ledger, scope.name)
+    with common.console(stderr=True).status("Judging the best configuration ..."):
+        judged = search_verdict.judge_search(
+            database, place, evaluator, result, scope=scope, actor=common.actor(), now=common.now()
+        )
+    if judged is None:
+        return None
+    verdict: dict[str, JsonValue] = {**judged, "digest": result.digest}
+    with database.begin() as connection:
+        search_verdict.keep_verdict(connection, result.settings.name, verdict, now=common.now())
+    return verdict
+
+
+def _show(result: "SearchResult", *, top: int, as_json: bool, verdict: "dict[str, JsonValue] | None" = None) -> None:
     from rich.console import Console
 
     from meta_pipeline.report import search as shown
@@ -224,17 +255,30 @@ def _show(result: "SearchResult", *, top: int, as_json: bool) -> None:
         console.print(shown.top_table(result, limit=top).rich())
         for line in shown.summary_lines(result):
             console.print(line, markup=False)
+        if verdict is not None:
+            console.print(shown.gates_table(verdict).rich())
+            console.print(str(verdict["summary"]), markup=False)
 
-    common.emit(result.to_json(), as_json=as_json, human=human)
+    common.emit({**result.to_json(), "verdict": verdict}, as_json=as_json, human=human)
 
 
-def _result(name: str) -> "SearchResult":
+def _result(name: str) -> "tuple[SearchResult, dict[str, JsonValue] | None]":
+    """Return what a search has found so far, and the verdict on it if it was judged."""
+    from meta_pipeline.errors import NotFound
     from meta_pipeline.hyperband.ledger import open_existing
     from meta_pipeline.hyperband.results import result_of
+    from meta_pipeline.store import search as kept
 
-    with _opened(name) as (place, _):
+    with _opened(name) as (place, database):
         ledger = open_existing(place.storage, name)
-        return result_of(ledger.settings, ledger.entries())
+        result = result_of(ledger.settings, ledger.entries())
+        try:
+            with database.connect() as connection:
+                verdict = kept.get(connection, name).verdict
+        except NotFound:  # it runs for the first time, right now
+            verdict = None
+    judged = verdict is not None and verdict.get("digest") == result.digest
+    return result, dict(verdict) if judged and verdict is not None else None
 
 
 @contextmanager

@@ -3,8 +3,9 @@
 import csv
 import io
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from meta_pipeline.canonical import JsonValue
 from meta_pipeline.hyperband.results import SearchResult
@@ -99,6 +100,31 @@ def summary_lines(result: SearchResult) -> Iterator[str]:
             f"Candidate: {result.candidate.entry.slot}. It is the best of many, which proves nothing yet: "
             "the gates decide whether it is a winner."
         )
+
+
+def gates_table(verdict: Mapping[str, Any]) -> Table:
+    """Return the gates of a verdict, each with its figure beside the threshold; not reached means not passed."""
+    return Table(
+        title="Gates",
+        columns=(
+            Column(key="gate", header="Gate"),
+            Column(key="passed", header="Passed"),
+            Column(key="value", header="Value", kind=Kind.NUMBER),
+            Column(key="threshold", header="Threshold"),
+            Column(key="reason", header="Why"),
+        ),
+        rows=tuple(
+            {
+                "gate": gate["name"].replace("_", " "),
+                "passed": "yes" if gate["passed"] else "no",
+                "value": gate["value"],
+                "threshold": f"{'>=' if gate['at_least'] else '<='} {gate['threshold']:g}",
+                "reason": gate["reason"],
+            }
+            for gate in verdict["gates"]
+        ),
+        empty="None was reached.",
+    )
 
 
 def write_files(result: SearchResult, folder: Path) -> list[Path]:

@@ -26,6 +26,7 @@ class StoredSearch:
     place: str
     settings: Mapping[str, Any]
     summary: Mapping[str, Any]
+    verdict: Mapping[str, Any] | None
     digest: str | None
     started_at: datetime
     updated_at: datetime
