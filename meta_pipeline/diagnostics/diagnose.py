@@ -3,6 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+from numpy.typing import NDArray
+
 from meta_pipeline.backtests.aggregates import Aggregate
 from meta_pipeline.canonical import JsonValue, digest
 from meta_pipeline.diagnostics.configurations import (
@@ -13,6 +16,7 @@ from meta_pipeline.diagnostics.configurations import (
     pareto_set,
     underperforming,
 )
+from meta_pipeline.diagnostics.descriptive import Descriptive, describe
 from meta_pipeline.diagnostics.overfitting import Overfitting, Period, overfitting, periods
 from meta_pipeline.diagnostics.records import (
     Configuration,
@@ -26,11 +30,13 @@ from meta_pipeline.diagnostics.records import (
 )
 from meta_pipeline.errors import InputError, InsufficientData
 from meta_pipeline.evidence.panel import RunPanel
+from meta_pipeline.proposals.campaign import read_campaign
 from meta_pipeline.proposals.candidate import Candidate, Note, Proposed, finite, level_to_json
 from meta_pipeline.proposals.configs import level_at
 from meta_pipeline.proposals.knobs import Knob
+from meta_pipeline.proposals.parameters import Parameters
 
-REPORT_FORMAT = 1
+REPORT_FORMAT = 2
 """Rises when a field of the report's JSON is renamed or removed."""
 
 MAX_SUBJECTS = 100
@@ -56,6 +62,8 @@ class DiagnosticsReport:
         How all configurations together, and the live one, fared over time.
     overfitting
         How much of the best may be luck.
+    descriptive
+        Views that describe and decide nothing.
     suppressed
         Why nothing is proposed: number of candidates by the rule that stopped them.
     insufficient_data
@@ -84,6 +92,7 @@ class DiagnosticsReport:
     periods: tuple[Period, ...]
     overfitting: Overfitting
     n_proposals: int
+    descriptive: Descriptive = field(default_factory=Descriptive)
     suppressed: Mapping[str, int] = field(default_factory=dict)
     insufficient_data: str | None = None
 
@@ -112,6 +121,7 @@ class DiagnosticsReport:
             "effects": [effect.to_json() for effect in self.effects],
             "periods": [period.to_json() for period in self.periods],
             "overfitting": self.overfitting.to_json(),
+            "descriptive": self.descriptive.to_json(),
             "n_proposals": self.n_proposals,
             "suppressed": dict(self.suppressed),
             "insufficient_data": self.insufficient_data,
@@ -131,6 +141,8 @@ def diagnose(
     aggregates: Sequence[Aggregate],
     data_health: DataHealth,
     thresholds: Thresholds = Thresholds(),  # noqa: B008 -- frozen
+    regimes: Mapping[str, NDArray[np.str_]] | None = None,
+    buy_and_hold: NDArray[np.float64] | None = None,
 ) -> DiagnosticsReport:
     """Write the report of one strategy.
 
@@ -148,6 +160,8 @@ def diagnose(
         Of all runs ever handed in, the quarantined ones included.
     thresholds
         From where on a configuration is pointed out.
+    regimes, buy_and_hold
+        As in `describe`: for the descriptive views.
 
     Raises
     ------
@@ -183,6 +197,13 @@ def diagnose(
             panel, found, n_trials=max(proposed.n_trials, found.n_distinct), n_effective=proposed.n_effective
         ),
         n_proposals=len(proposed.proposals),
+        descriptive=describe(
+            panel,
+            found,
+            read_campaign(panel, knobs, live, Parameters()),
+            regimes=regimes,
+            buy_and_hold=buy_and_hold,
+        ),
         suppressed=proposed.suppressed_by_rule(),
         insufficient_data=proposed.insufficient_data,
     )

@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
+from meta_pipeline.diagnostics.descriptive import Against, Descriptive, KnobPair, KnobWeight
 from meta_pipeline.diagnostics.diagnose import REPORT_FORMAT, DiagnosticsReport
+from meta_pipeline.diagnostics.interactions import Interaction
 from meta_pipeline.diagnostics.overfitting import Overfitting, Period, SplitHalf
 from meta_pipeline.diagnostics.records import (
     Configuration,
@@ -16,6 +18,7 @@ from meta_pipeline.diagnostics.records import (
     Thresholds,
 )
 from meta_pipeline.errors import InputError
+from meta_pipeline.evidence.robustness import RegimeShare, Robustness
 from meta_pipeline.proposals.candidate import Note, SliceEffect
 
 Json = Mapping[str, Any]
@@ -58,6 +61,7 @@ def _report(data: Json) -> DiagnosticsReport:
         "effects": tuple(_effect(effect) for effect in data["effects"]),
         "periods": tuple(Period(**period) for period in data["periods"]),
         "overfitting": _overfitting(data["overfitting"]),
+        "descriptive": _descriptive(data["descriptive"]),
     }
     return DiagnosticsReport(**parts)
 
@@ -90,3 +94,17 @@ def _effect(data: Json) -> KnobEffect:
 def _overfitting(data: Json) -> Overfitting:
     parts = {"best": _configuration(data["best"]), "split_half": SplitHalf(**data["split_half"])}
     return Overfitting(**dict(data) | parts)
+
+
+def _descriptive(data: Json) -> Descriptive:
+    live = data["live"]
+    if live is not None:
+        live = Robustness(**dict(live) | {"regimes": tuple(RegimeShare(**one) for one in live["regimes"])})
+    parts = {
+        "against": tuple(Against(**dict(one) | {"better": tuple(one["better"])}) for one in data["against"]),
+        "knobs": tuple(KnobWeight(**one) for one in data["knobs"]),
+        "pairs": tuple(KnobPair(**one) for one in data["pairs"]),
+        "interactions": tuple(Interaction(**one) for one in data["interactions"]),
+        "live": live,
+    }
+    return Descriptive(**dict(data) | parts)

@@ -98,6 +98,10 @@ class Design:
                 at_live &= (other.codes == code) if code is not None else False
         return self._pairs("local_pairs", factor, low, high, at_live)
 
+    def pairs_where(self, factor: Factor, low: int, high: int, runs: NDArray[np.bool_]) -> Weights:
+        """Weigh level `high` against `low` in the matched pairs among some of the runs, shape (n_runs,)."""
+        return self._pairs("matched_pairs", factor, low, high, runs)
+
     def least_squares(self, factor: Factor, low: int, high: int) -> Weights:
         """Weigh level `high` against `low` by least squares with block effects and all other factors' levels."""
         system, offset = self._system(factor)
@@ -132,7 +136,7 @@ class Design:
         )
         both = (length_low > 0) & (length_high > 0)
         if not both.any():
-            where = "at the live configuration" if mask is not None else "in any block"
+            where = "at the live configuration" if method == "local_pairs" else "in any block"
             return Weights(method=method, weights=None, reason=f"no matched pair of the two values {where}")
         per_year = np.zeros(n_cells)
         per_year[cells] = self.years / np.maximum(self.lengths, 1)

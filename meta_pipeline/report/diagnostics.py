@@ -11,6 +11,7 @@ from meta_pipeline.diagnostics.diagnose import DiagnosticsReport
 from meta_pipeline.diagnostics.overfitting import Overfitting
 from meta_pipeline.diagnostics.records import Configuration, Figures, Findings, KnobEffect
 from meta_pipeline.proposals.candidate_json import level_from_json
+from meta_pipeline.report.descriptive import descriptive_tables
 from meta_pipeline.report.table import Cell, Column, Kind, Table
 from meta_pipeline.report.tables import (
     AGGREGATE_FIGURES,
@@ -40,6 +41,7 @@ def diagnostics_tables(report: DiagnosticsReport) -> tuple[Table, ...]:
         regimes_table(report),
         periods_table(report),
         overfitting_table(report.overfitting),
+        *descriptive_tables(report.descriptive),
         suppressed_counts_table(report.suppressed),
     )
 

@@ -200,7 +200,7 @@ def test_a_report_reads_back_as_it_was_written() -> None:
 
 def test_a_report_of_another_version_is_refused_in_words() -> None:
     data = diagnosed(panel(SIX)).to_json()
-    with pytest.raises(InputError, match=r"format 99, this version reads 1; compute it anew"):
+    with pytest.raises(InputError, match=r"format 99, this version reads 2; compute it anew"):
         report_from_json(data | {"format": 99})
     del data["knobs"]
     with pytest.raises(InputError, match=r"not a report.*knobs"):

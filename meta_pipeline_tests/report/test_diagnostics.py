@@ -41,6 +41,11 @@ def test_the_parts_come_in_the_order_in_which_they_are_read() -> None:
         "Effect by regime, on the Sharpe ratio",
         "Over time, Sharpe ratio",
         "Overfitting",
+        "Overfitting panel",
+        "Importance of knobs",
+        "Interactions that overturn an effect",
+        "Pairs of knobs",
+        "What the live configuration rests on",
         "Suppressed candidates, by reason",
     ]
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, Final
 import dagster as dg
 
 from meta_pipeline.errors import InsufficientData
-from meta_pipeline.orchestration.assets import GROUP
+from meta_pipeline.orchestration.assets import GROUP, RESEARCH, THROUGH_BY_FOUR
 from meta_pipeline.orchestration.evidence_state import evidence_state
 from meta_pipeline.orchestration.isolation import Outcome, check_result, check_spec, each_strategy
 from meta_pipeline.orchestration.judging import judge
@@ -14,7 +14,11 @@ from meta_pipeline.orchestration.refreshing import scope_of
 from meta_pipeline.orchestration.resources import DatabaseResource
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from meta_pipeline.diagnostics.diagnose import DiagnosticsReport
+    from meta_pipeline.evidence.panel import RunPanel
 
 NAME: Final = "diagnostics_report"
 
@@ -29,6 +33,9 @@ MAX_ROWS: Final = 12
     name=NAME,
     deps=["backtest_aggregates"],
     group_name=GROUP,
+    owners=RESEARCH,
+    kinds={"postgresql", "numpy", "html"},
+    freshness_policy=THROUGH_BY_FOUR,
     check_specs=[check_spec(NAME)],
     description=(
         "Per strategy: data health, the effect of each knob, dead and aliased knobs, underperforming and high-risk "
@@ -58,11 +65,13 @@ def report_for(strategy_id: str, database: DatabaseResource) -> "DiagnosticsRepo
     from meta_pipeline.diagnostics.diagnose import diagnose
     from meta_pipeline.store import diagnostics
     from meta_pipeline.store.aggregates import read_aggregates
+    from meta_pipeline.store.regimes import read_regimes
 
     judged = judge(strategy_id, database)
     with database.connect() as connection:
         aggregates = read_aggregates(connection, strategy_id)
         health = diagnostics.data_health(connection, strategy_id)
+        regimes = read_regimes(connection, judged.panel.markets, judged.panel.dates)
     try:
         report = diagnose(
             judged.panel,
@@ -71,6 +80,8 @@ def report_for(strategy_id: str, database: DatabaseResource) -> "DiagnosticsRepo
             proposed=judged.proposed,
             aggregates=aggregates,
             data_health=health,
+            regimes=regimes,
+            buy_and_hold=_buy_and_hold(judged.panel),
         )
     except InsufficientData as sentence:
         return str(sentence)
@@ -79,7 +90,34 @@ def report_for(strategy_id: str, database: DatabaseResource) -> "DiagnosticsRepo
     return report
 
 
+def _buy_and_hold(panel: "RunPanel") -> "NDArray[np.float64] | None":
+    """Return the mean return of holding the panel's markets, where the lab knows their prices; else None."""
+    import numpy as np
+
+    from meta_pipeline.errors import InputError
+    from meta_pipeline.lab.prices import MARKETS, load_prices
+
+    markets = sorted(set(panel.markets))
+    if not markets or not set(markets) <= set(MARKETS):
+        return None
+    days = panel.dates.astype("datetime64[D]")
+    columns = np.full((len(markets), len(days)), np.nan)
+    for row, market in enumerate(markets):
+        try:
+            prices = load_prices(market)
+        except InputError:  # the lab's prices are an optional part of the installation
+            return None
+        place = np.searchsorted(prices.dates, days)
+        there = (place > 0) & (place < len(prices.dates))
+        there[there] = prices.dates[place[there]] == days[there]
+        columns[row, there] = prices.closes[place[there]] / prices.closes[place[there] - 1] - 1.0
+    traded = ~np.isnan(columns)
+    total: NDArray[np.float64] = np.nan_to_num(columns).sum(axis=0) / np.maximum(traded.sum(axis=0), 1)
+    return np.where(traded.any(axis=0), total, np.nan)
+
+
 def _metadata(outcome: "Outcome[DiagnosticsReport | str]") -> dict[str, Any]:
+    from meta_pipeline.report.descriptive import overfitting_panel
     from meta_pipeline.report.diagnostics import diagnostics_markdown
     from meta_pipeline.report.text import markdown
 
@@ -88,6 +126,10 @@ def _metadata(outcome: "Outcome[DiagnosticsReport | str]") -> dict[str, Any]:
     said += [
         f"- {markdown(name)}: {markdown(note.sentence)}" for name, report in reports.items() for note in report.notes
     ]
+    panels = {
+        f"overfitting panel of {name}": dg.MetadataValue.md(overfitting_panel(report.descriptive).markdown(heading=3))
+        for name, report in list(reports.items())[:MAX_REPORTS]
+    }
     whole = {
         f"report of {name}": dg.MetadataValue.md(diagnostics_markdown(report, max_rows=MAX_ROWS))
         for name, report in list(reports.items())[:MAX_REPORTS]
@@ -96,6 +138,7 @@ def _metadata(outcome: "Outcome[DiagnosticsReport | str]") -> dict[str, Any]:
         **{name: dg.MetadataValue.text(_in_short(report)) for name, report in list(reports.items())[:MAX_STRATEGIES]},
         "picture of the effects": picture_value(_picture(reports), says="effect of each change that was looked at"),
         **({"remarks": dg.MetadataValue.md("\n".join(said))} if said else {}),
+        **panels,
         **whole,
         "reports": len(reports),
         "strategies failed": len(outcome.failed),
