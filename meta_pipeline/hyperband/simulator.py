@@ -187,15 +187,17 @@ def arguments(
     own = [np.ascontiguousarray(values) for values in (orders.target, orders.leave, orders.stop, orders.take)]
     n = len(orders.target)
     room = np.empty(n), np.empty((n + 1, 7))
-    return (*series, *own, int(orders.longest), float(fee), float(slippage), *room)
+    return (*series, *own, min(int(orders.longest), n), float(fee), float(slippage), *room)
 
 
 @cache
 def compiled() -> Callable[..., tuple[Any, ...]]:
     """Return `run_bars` compiled to machine code, with the machine code kept on disk."""
-    from numba import njit
+    from numba import njit, types
 
-    function: Callable[..., tuple[Any, ...]] = njit(cache=True, error_model="numpy")(run_bars)
+    # Numbers of bars are never negative: said so, each look-up is spared the check whether it counts from the end.
+    counters = dict.fromkeys(("bar", "n", "n_trips", "too_old"), types.uint32)
+    function: Callable[..., tuple[Any, ...]] = njit(cache=True, error_model="numpy", locals=counters)(run_bars)
     return function
 
 
@@ -214,100 +216,101 @@ def run_bars(  # noqa: C901, PLR0912, PLR0915 -- one loop: a call per step would
     returns: Floats,
     trips: Floats,
 ) -> tuple[int, bool]:
-    """Run the loop: fill `returns` and the first rows of `trips`; return how many trips there are, and ruin."""
+    """Run the loop: fill `returns` and the first rows of `trips`; return how many trips there are, and ruin.
+
+    Two loops, one while the account is flat and one while it holds, keep what is looked at on a bar to the least.
+    """
     n = len(close)
     n_trips = 0
-    returns[0] = 0.0
-    cash = 1.0
-    equity = 1.0
-    units = 0.0
-    at_entry = 1.0
-    opened = 0
-    stop_price = 0.0
-    take_price = 0.0
     ruined = False
-    for bar in range(1, n):
-        if units == 0.0 and target[bar - 1] == 0.0:
-            returns[bar] = 0.0
+    cash = 1.0
+    before = 1.0
+    returns[0] = 0.0
+    bar = 1
+    while bar < n:
+        wish = target[bar - 1]
+        if wish == 0.0:
+            returns[bar] = cash / before - 1.0  # of a position that was closed at this open; else zero
+            before = cash
+            bar += 1
+            while bar < n and target[bar - 1] == 0.0:
+                returns[bar] = 0.0
+                bar += 1
             continue
-        before = equity
+        if wish > 0.0:
+            mask = 1
+            price = opening[bar] * (1.0 + slippage)
+            stop_price = price * (1.0 - stop[bar - 1])
+            take_price = price * (1.0 + take[bar - 1])
+        else:
+            mask = 2
+            price = opening[bar] * (1.0 - slippage)
+            stop_price = price * (1.0 + stop[bar - 1])
+            take_price = price * (1.0 - take[bar - 1])
+        at_entry = cash
+        units = wish * cash / price
+        cash -= units * price + abs(units) * price * fee
+        trips[n_trips, 0] = bar
+        trips[n_trips, 2] = wish
+        trips[n_trips, 3] = price
+        ruin_price = -cash / units
+        danger = max(stop_price, ruin_price) if wish > 0.0 else min(stop_price, ruin_price)
+        too_old = bar + longest if longest > 0 else n
         code = -1
-        price = 0.0
-        if units != 0.0:
-            flags = leave[bar - 1]
-            old = longest > 0 and bar - opened >= longest
-            if (units > 0.0 and flags & 1) or (units < 0.0 and flags & 2) or old:
-                price = opening[bar] * (1.0 - slippage) if units > 0.0 else opening[bar] * (1.0 + slippage)
-                code = 3 if old else 0
-        if code >= 0:
-            cash += units * price - abs(units) * price * fee
-            units = 0.0
-            if cash <= 0.0:
-                cash = 0.0
-                ruined = True
-                code = 5
-            trips[n_trips, 1] = bar
-            trips[n_trips, 4] = price
-            trips[n_trips, 5] = (cash - at_entry) / at_entry
-            trips[n_trips, 6] = code
-            n_trips += 1
-            code = -1
-        if units == 0.0 and target[bar - 1] != 0.0 and cash > 0.0:
-            wish = target[bar - 1]
+        at_open = False
+        while True:
             if wish > 0.0:
-                price = opening[bar] * (1.0 + slippage)
-                stop_price = price * (1.0 - stop[bar - 1])
-                take_price = price * (1.0 + take[bar - 1])
-            else:
-                price = opening[bar] * (1.0 - slippage)
-                stop_price = price * (1.0 + stop[bar - 1])
-                take_price = price * (1.0 - take[bar - 1])
-            units = wish * cash / price
-            at_entry = cash
-            cash -= units * price + abs(units) * price * fee
-            trips[n_trips, 0] = bar
-            trips[n_trips, 2] = wish
-            trips[n_trips, 3] = price
-            opened = bar
-        if units > 0.0:
-            if low[bar] <= stop_price:
-                price = min(opening[bar], stop_price) * (1.0 - slippage)
-                code = 1
-            elif high[bar] >= take_price:
-                price = max(opening[bar], take_price)
-                code = 2
-            elif cash + units * low[bar] <= 0.0:
-                price = low[bar]
-                code = 5
-        elif units < 0.0:
-            if high[bar] >= stop_price:
-                price = max(opening[bar], stop_price) * (1.0 + slippage)
-                code = 1
+                if low[bar] <= danger:
+                    if low[bar] <= stop_price:
+                        price = min(opening[bar], stop_price) * (1.0 - slippage)
+                        code = 1
+                    else:
+                        price = low[bar]
+                        code = 5
+                elif high[bar] >= take_price:
+                    price = max(opening[bar], take_price)
+                    code = 2
+            elif high[bar] >= danger:
+                if high[bar] >= stop_price:
+                    price = max(opening[bar], stop_price) * (1.0 + slippage)
+                    code = 1
+                else:
+                    price = high[bar]
+                    code = 5
             elif low[bar] <= take_price:
                 price = min(opening[bar], take_price)
                 code = 2
-            elif cash + units * high[bar] <= 0.0:
-                price = high[bar]
-                code = 5
-        if code < 0 and bar == n - 1 and units != 0.0:
-            price = close[bar] * (1.0 - slippage) if units > 0.0 else close[bar] * (1.0 + slippage)
-            code = 4
-        if code >= 0:
-            cash += units * price - abs(units) * price * fee
-            units = 0.0
-            if cash <= 0.0:
-                cash = 0.0
-                ruined = True
-                code = 5
-            trips[n_trips, 1] = bar
-            trips[n_trips, 4] = price
-            trips[n_trips, 5] = (cash - at_entry) / at_entry
-            trips[n_trips, 6] = code
-            n_trips += 1
-        equity = cash + units * close[bar]
-        returns[bar] = equity / before - 1.0
+            if code >= 0:
+                break
+            if bar == n - 1:
+                price = close[bar] * (1.0 - slippage) if wish > 0.0 else close[bar] * (1.0 + slippage)
+                code = 4
+                break
+            equity = cash + units * close[bar]
+            returns[bar] = equity / before - 1.0
+            before = equity
+            if leave[bar] & mask or bar + 1 >= too_old:
+                bar += 1
+                price = opening[bar] * (1.0 - slippage) if wish > 0.0 else opening[bar] * (1.0 + slippage)
+                code = 3 if bar >= too_old else 0
+                at_open = True
+                break
+            bar += 1
+        cash += units * price - abs(units) * price * fee
+        if cash <= 0.0:
+            cash = 0.0
+            ruined = True
+        trips[n_trips, 1] = bar
+        trips[n_trips, 4] = price
+        trips[n_trips, 5] = (cash - at_entry) / at_entry
+        trips[n_trips, 6] = 5 if ruined else code
+        n_trips += 1
+        if ruined or not at_open:
+            returns[bar] = cash / before - 1.0
+            before = cash
+            bar += 1
         if ruined:
-            for rest in range(bar + 1, n):
-                returns[rest] = 0.0
-            break
+            while bar < n:
+                returns[bar] = 0.0
+                bar += 1
     return n_trips, ruined

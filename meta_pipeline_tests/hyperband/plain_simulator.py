@@ -80,7 +80,7 @@ class Account:
             self.leave(bar, self.worse(nearer[0](opening, position.stop), selling=position.is_long), "stop")
         elif beyond(position.take, best):
             self.leave(bar, nearer[1](opening, position.take), "take")
-        elif self.cash + position.units * worst <= 0.0:
+        elif beyond(worst, -self.cash / position.units):
             self.leave(bar, worst, "ruin")
 
     def leave(self, bar: int, price: float, why: str) -> None:
