@@ -14,10 +14,10 @@ import numpy as np
 from sqlalchemy import Connection, Row, func
 from sqlalchemy.dialects.postgresql import insert
 
-from meta_pipeline.canonical import JsonValue, Level, level_key
+from meta_pipeline.canonical import JsonValue, Level, digest, level_key
 from meta_pipeline.evidence.expected_value.ledger import Ledger, Outcome
 from meta_pipeline.evidence.half_years import half_year_of
-from meta_pipeline.proposals.candidate import Candidate, ProposalType, Proposed, Rule, finite
+from meta_pipeline.proposals.candidate import Candidate, ProposalType, Proposed, Rule, finite, level_to_json
 from meta_pipeline.proposals.candidate_json import level_from_json
 from meta_pipeline.store.queries import query
 from meta_pipeline.store.schema import outcomes
@@ -110,7 +110,8 @@ def write_predictions(
 ) -> int:
     """Record what was expected of every candidate of a declared knob, and the campaign's own pseudo-outcomes.
 
-    Candidates must be written already. What was expected first stays: the same again adds nothing.
+    Candidates must be written already. What was expected first stays: the same change on the same days, with the same
+    live configuration, adds nothing, though the ledger may have taught something since.
 
     Returns
     -------
@@ -151,6 +152,16 @@ def _prediction(
         "strategy_id": strategy_id,
         "family": judged.family,
         "campaign": judged.campaign,
+        "look": digest(
+            {
+                "strategy": strategy_id,
+                "knob": candidate.knob,
+                "from": level_to_json(candidate.from_value),
+                "to": level_to_json(candidate.to_value),
+                "live": dict(judged.live),
+                "evidence": [str(judged.evidence_start), str(judged.evidence_end)],
+            }
+        ),
         "evidence_start": judged.evidence_start,
         "evidence_end": judged.evidence_end,
         "decided_on": max(judged.decided_on, judged.evidence_end),

@@ -7,7 +7,7 @@ series are compared (outcomes.paired).
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 import numpy as np
@@ -30,6 +30,8 @@ from meta_pipeline.store.schema import backtest_runs
 OTHER_SETTINGS: Final = 4
 """Configurations of the strategy's runs over which a main effect is averaged: each is replayed at both levels."""
 DRAWS: Final = 99  # only the error is kept, which needs none; the least that `contrast` takes
+MINIMUM_DAYS: Final = 20
+LATE: Final = timedelta(days=10)  # a window may end on days without trading
 AT_ONCE: Final = 2_000
 """Windows recorded in one night; what is left over comes the next night, earliest evidence first."""
 
@@ -94,6 +96,10 @@ def _effect(replays: "_Replays", due: DueOutcome, settings: Sequence[Mapping[str
     paired = on_one_calendar(found)
     if not paired.markets:
         return Realised(scale=scale, n_days=0, reason=reason[:500])
+    short = due.window_end - paired.days[-1].item()
+    if paired.n_days < MINIMUM_DAYS or short > LATE:
+        reason = f"later days are known to {paired.days[-1]} only, {paired.n_days} of them"
+        return Realised(scale=scale, n_days=paired.n_days, reason=reason)
     if bool(np.array_equal(paired.before, paired.after, equal_nan=True)):
         return Realised(scale=scale, n_days=paired.n_days, effect=0.0, standard_error=0.0)
     return _difference(paired, scale)
@@ -158,7 +164,7 @@ def _other_settings(connection: Connection, strategy_id: str) -> tuple[Mapping[s
     rows = connection.execute(
         select(columns.config_digest, columns.config_json)
         .where(columns.strategy_id == strategy_id, columns.state == "accepted")
-        .distinct(columns.config_digest)
+        .distinct()
         .order_by(columns.config_digest)
         .limit(OTHER_SETTINGS)
     )

@@ -19,6 +19,7 @@ EVIDENCE_ROWS: Final[dict[str, dict[str, Any]]] = {
         "strategy_id": "s",
         "family": "s",
         "campaign": "s|4050",
+        "look": "d" * 64,
         "evidence_start": date(2025, 1, 1),
         "evidence_end": date(2025, 1, 2),
         "decided_on": NOW.date(),

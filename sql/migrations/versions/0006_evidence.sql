@@ -14,11 +14,14 @@ CREATE TABLE run_half_years (
 
 -- What was expected of a candidate when it was judged: the left-hand side of every outcome.
 -- campaign: what was decided together, a strategy and the half-year its evidence ends in; family: who shares the ledger.
+-- look: digest of the change, the days of its evidence, and what was live. Only the first of equal looks is predicted:
+-- what became of it will be the same.
 CREATE TABLE candidate_predictions (
     candidate_id char(64) PRIMARY KEY REFERENCES candidates,
     strategy_id varchar(64) NOT NULL REFERENCES strategies,
     family varchar(64) NOT NULL CHECK (family <> ''),
     campaign varchar(96) NOT NULL CHECK (campaign <> ''),
+    look char(64) NOT NULL UNIQUE,
     evidence_start date NOT NULL,
     evidence_end date NOT NULL,
     decided_on date NOT NULL,
