@@ -82,15 +82,14 @@ def refresh(connection: Connection, strategy_id: str, *, now: datetime) -> Refre
         "created_at": now,
     }
     aggregation_id = connection.execute(insert(aggregations).returning(aggregations.c.aggregation_id), new).scalar_one()
-    absorbed = connection.execute(
-        query("absorb_runs"), {"aggregation_id": aggregation_id, "run_ids": list(evidence.run_ids), "now": now}
-    )
-    record_trials(connection, evidence.run_ids, now=now)
+    rows = {"aggregation_id": aggregation_id, "run_ids": list(evidence.run_ids), "now": now}
+    absorbed = connection.execute(query("absorb_runs"), rows).scalars().all()
+    record_trials(connection, absorbed, now=now)
     write_half_years(connection, strategy_id, panel)
     own = aggregations.c.aggregation_id == aggregation_id
-    connection.execute(aggregations.update().where(own).values(n_absorbed=absorbed.rowcount))
+    connection.execute(aggregations.update().where(own).values(n_absorbed=len(absorbed)))
     _replace(connection, strategy_id, aggregation_id, found)
-    return Refresh(aggregation_id=aggregation_id, n_absorbed=absorbed.rowcount, evidence=evidence, aggregates=found)
+    return Refresh(aggregation_id=aggregation_id, n_absorbed=len(absorbed), evidence=evidence, aggregates=found)
 
 
 def _replace(connection: Connection, strategy_id: str, aggregation_id: int, found: Sequence[Aggregate]) -> None:

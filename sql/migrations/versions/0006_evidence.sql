@@ -61,6 +61,20 @@ CREATE TABLE trials (
     PRIMARY KEY (strategy_id, trial_digest)
 );
 
+-- What was absorbed before there was a ledger. The digest is that of sql/queries/record_trials.sql.
+INSERT INTO trials (strategy_id, trial_digest, run_id, seen_at)
+SELECT DISTINCT ON (r.strategy_id, found.trial_digest) r.strategy_id, found.trial_digest, r.run_id, a.absorbed_at
+FROM backtest_runs r
+JOIN absorbed_runs a ON a.run_id = r.run_id
+CROSS JOIN LATERAL (
+    SELECT encode(sha256(convert_to(
+        r.market_id || '|' || COALESCE(CAST(r.start_date AS text), '') || '|'
+        || COALESCE(CAST(r.end_date AS text), '') || '|'
+        || r.campaign_id || '|' || r.config_digest || '|' || COALESCE(r.series_digest, r.content_digest), 'UTF8'
+    )), 'hex') AS trial_digest
+) AS found
+ORDER BY r.strategy_id, found.trial_digest, a.absorbed_at, r.run_id COLLATE "C";
+
 -- LORD++: each new set of campaigns of a strategy is tested once; `state` is what is left after the test.
 CREATE TABLE online_tests (
     strategy_id varchar(64) NOT NULL REFERENCES strategies,
