@@ -292,7 +292,7 @@ def _opened(name: str) -> "Iterator[tuple[SearchPlace, Database]]":
         else:
             from meta_pipeline.orchestration.search_worker import checkpoints_of
 
-            yield database_place(database, checkpoints_of(name)), database
+            yield database_place(database, checkpoints_of(name, database)), database
 
 
 def _executor(kind: str, workers: int | None, scheduler: str | None) -> "Executor":

@@ -103,7 +103,7 @@ class SearchResult:
         )
 
     def history(self) -> list[dict[str, JsonValue]]:
-        """Return every evaluation, by slot and resource."""
+        """Return every evaluation, in the order of the brackets."""
         return [
             {
                 "slot": str(slot),
@@ -118,7 +118,7 @@ class SearchResult:
                 "error": rung.error,
                 "cpu_seconds": rung.cpu_seconds,
             }
-            for slot, entry in sorted(self.entries.items())
+            for slot, entry in sorted(self.entries.items(), key=_in_order)
             for r, rung in sorted(entry.rungs.items())
         ]
 
@@ -143,6 +143,11 @@ class SearchResult:
             "settings": self.settings.to_json(),
         }
         return {**brief, "optimization_history": self.history()} if history else brief
+
+
+def _in_order(item: tuple[Slot, Entry]) -> tuple[int, int, int]:
+    slot = item[0]
+    return slot.iteration, -slot.bracket, slot.number
 
 
 def result_of(settings: SearchSettings, entries: Mapping[Slot, Entry]) -> SearchResult:

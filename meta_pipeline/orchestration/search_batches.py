@@ -148,4 +148,4 @@ def _search(run: "SearchOfRun", place: SearchPlace, *, worker: str) -> Search:
 @contextmanager
 def _place(run: "SearchOfRun") -> Iterator[tuple[SearchPlace, Database]]:
     with open_database(Settings()) as database:
-        yield database_place(database, checkpoints_of(run.search)), database
+        yield database_place(database, checkpoints_of(run.search, database)), database

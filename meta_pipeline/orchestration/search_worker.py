@@ -10,7 +10,7 @@ from typing import Any
 from meta_pipeline.errors import InputError
 from meta_pipeline.hyperband.protocol import Reference
 from meta_pipeline.settings import Settings
-from meta_pipeline.store.database import open_database
+from meta_pipeline.store.database import Database, open_database
 from meta_pipeline.store.search_checkpoints import DatabaseCheckpoints
 
 
@@ -29,6 +29,10 @@ def checkpoints(settings: Mapping[str, Any]) -> DatabaseCheckpoints:
     return DatabaseCheckpoints(database, settings["search"])
 
 
-def checkpoints_of(search_name: str) -> Reference:
-    """Return how workers open the checkpoints of a search in the database."""
-    return Reference(target="meta_pipeline.orchestration.search_worker:checkpoints", settings={"search": search_name})
+def checkpoints_of(search_name: str, database: Database) -> Reference:
+    """Return how workers open the checkpoints of a search in the database.
+
+    `begun_at` is where the coordinator sees it, without its password: for people, and to tell two databases apart.
+    """
+    settings = {"search": search_name, "begun_at": database.url}
+    return Reference(target="meta_pipeline.orchestration.search_worker:checkpoints", settings=settings)

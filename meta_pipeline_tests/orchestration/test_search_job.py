@@ -39,7 +39,7 @@ def home(database: Database, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
 
 def begun(database: Database, name: str, **options: Any) -> SearchSettings:
     settings = toy.search_settings(resource=3, name=name, **options)
-    create_or_open(database_place(database, checkpoints_of(name)).storage, settings)
+    create_or_open(database_place(database, checkpoints_of(name, database)).storage, settings)
     return settings
 
 
@@ -47,7 +47,7 @@ def found(database: Database, name: str) -> tuple[str | None, str]:
     """Return the digest that the run wrote, and that of the ledger."""
     with database.connect() as connection:
         stored = kept.get(connection, name)
-    place = database_place(database, checkpoints_of(name))
+    place = database_place(database, checkpoints_of(name, database))
     return stored.digest, ledger_digest(open_existing(place.storage, name).entries())
 
 

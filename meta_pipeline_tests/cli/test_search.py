@@ -1,0 +1,129 @@
+"""`meta-pipeline search`: run, interrupted and resumed, looked at and exported; and the verdict on real prices."""
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from meta_pipeline.cli import common
+from meta_pipeline.cli.search import _bar
+from meta_pipeline.hyperband.progress import Progress
+from meta_pipeline.hyperband.slots import Slot
+from meta_pipeline_tests.cli.shell import Shell
+from meta_pipeline_tests.hyperband import toy
+
+pytestmark = pytest.mark.database
+TOY = ("--evaluator", "meta_pipeline_tests.hyperband.toy:build")
+SMALL = (*TOY, "--r", "9", "--seed", "7", "--executor", "in-process", "--name", "toy")
+
+
+def test_a_search_runs_is_looked_at_and_exported_and_again_changes_nothing(shell: Shell, tmp_path: Path) -> None:
+    first = shell.ask("search", "run", *SMALL)
+    assert first["finished"]
+    assert first["evaluations"] == 22
+    assert first["digest"] == toy.slow_search(str(tmp_path / "same"), 0, {})
+    assert shell.ask("search", "run", *SMALL) == first
+    assert shell.ask("search", "resume", "toy", "--executor", "in-process") == first
+    assert shell.ask("search", "show", "toy") == first
+
+    (listed,) = shell.ask("search", "status")["searches"]
+    assert (listed["search"], listed["finished"], listed["digest"]) == ("toy", True, first["digest"])
+    shown = shell.run("search", "show", "toy", "--top", "2").out
+    assert "Top configurations of toy" in shown
+    assert "Candidate: " in shown
+    assert "finished" in shell.run("search", "status").out
+
+    written = shell.ask("search", "export", "toy", "--into", str(tmp_path / "out"))["written"]
+    assert [Path(path).name for path in written] == [
+        "top_configs.json",
+        "optimization_history.csv",
+        "hyperband_results.json",
+    ]
+    top = json.loads(Path(written[0]).read_text())["top_configs"]
+    # Reloaded, a configuration is of the same types: the predecessor's came back as texts.
+    assert toy.SPACE.check(top[0]["config"]) == top[0]["config"]
+    with Path(written[1]).open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 22
+    assert {"x", "rate", "depth", "features", "metric_sharpe_ratio"} <= set(rows[0])
+    assert json.loads(Path(written[2]).read_text())["optimization_history"][0]["resource"] == 1
+
+
+def test_more_iterations_beside_a_live_configuration_and_its_verdict_in_words(shell: Shell, tmp_path: Path) -> None:
+    live = tmp_path / "live.json"
+    live.write_text(json.dumps({"x": 0.3, "rate": 0.01, "depth": 6, "features": "sqrt"}))  # nothing is better
+    run = shell.ask("search", "run", *SMALL, "--live", str(live), "--min-improvement", "0.5")
+    assert run["live_value"] is not None
+    assert run["candidate"] is None
+    assert "not 50% above the live configuration's" in run["reason"]
+    more = shell.ask("search", "resume", "toy", "--iterations", "2", "--executor", "in-process")
+    assert more["evaluations"] == 44
+    assert shell.run("search", "resume", "toy", "--iterations", "1").code == 5
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (("run", *SMALL, "--set", "horizon"), 1, "is not KEY=JSON"),
+        (("run", *SMALL, "--set", "fails=all"), 1, "is no JSON"),
+        (("run", *SMALL, "--data", "bars.csv"), 1, "are of the built-in strategy"),
+        (("run", *SMALL, "--live", "nowhere.json"), 1, "cannot read a configuration from nowhere.json"),
+        (("run", *SMALL, "--objectives", "sharpe_ratio"), 1, "is not METRIC:max or METRIC:min"),
+        (("run", *SMALL, "--scheduler", "tcp://x:1"), 1, "is for --executor dask"),
+        (("run", *SMALL, "--set", 'fails="all"'), 8, "none of the first 8 configurations could be evaluated"),
+        (("run", "--data", "nowhere.parquet"), 1, "nowhere.parquet"),
+        (("show", "nothing"), 1, "there is no search 'nothing'"),
+        (("run", "--evaluator", "nowhere:build"), 1, "cannot build 'nowhere:build'"),
+    ],
+)
+def test_what_cannot_be_done_is_said_with_the_way_out(
+    shell: Shell, arguments: tuple[str, ...], code: int, said: str
+) -> None:
+    answer = shell.run("search", *arguments)
+    assert (answer.code, said in answer.err) == (code, True), answer
+
+
+@pytest.mark.slow
+def test_a_search_on_real_prices_ends_with_every_gate_and_an_honest_verdict(shell: Shell) -> None:
+    arguments = ("search", "run", "--symbols", "SP500", "--r", "3", "--set", "n_folds=3", "--seed", "1")
+    answer = shell.ask(*arguments, "--executor", "in-process")
+    verdict = answer["verdict"]
+    assert verdict["trials"] == 5
+    assert not verdict["winner"]
+    assert verdict["summary"].startswith("No winner: ")
+    gates = {gate["name"]: gate["passed"] for gate in verdict["gates"]}
+    assert not gates["deflated Sharpe ratio"]
+    assert verdict["earlier_looks"] is None  # the holdout is still closed
+    assert "No winner: " in shell.run("search", "show", answer["search"]).out
+
+
+def test_the_bar_says_where_the_search_is_and_is_not_there_when_piped(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    progress = Progress(
+        evaluations=3,
+        evaluations_planned=22,
+        units=30,
+        units_planned=60,
+        failures=0,
+        iteration=0,
+        bracket=2,
+        rung=3,
+        at_top=0,
+        best=Slot(0, 2, 1),
+        best_value=0.5,
+        best_resource=3,
+        cpu_seconds=1.0,
+    )
+    with _bar(toy.search_settings()) as on_progress:
+        on_progress(progress)
+    assert capsys.readouterr().err == ""
+    terminal = Console(stderr=True, force_terminal=True, width=120)
+    monkeypatch.setattr(common, "console", lambda **_: terminal)
+    with _bar(toy.search_settings()) as on_progress:
+        on_progress(progress)
+    shown = capsys.readouterr().err
+    assert "bracket 2  rung 3  best 0.500 at 3" in shown
+    assert "50 %" in shown
