@@ -79,13 +79,16 @@ def _hand_over(form: DecisionForm, *, approver: str, run_id: str, database: Data
 
 
 def _metadata(results: "list[DecisionResult]") -> dict[str, Any]:
-    from meta_pipeline.report.decisions import decisions_table
+    from meta_pipeline.report.decisions import checks_table, decisions_table
 
     approved = [result.proposal_id for result in results if result.outcome != "refused" and result.verdict == "approve"]
     counted = dict.fromkeys(("approved", "rejected", "already", "refused"), 0)
     for result in results:
         counted[result.outcome] += 1
     metadata: dict[str, Any] = {"decisions": table_value(decisions_table(results)), **counted}
+    for result in results:
+        if result.checks:
+            metadata[f"checks of {result.proposal_id}"] = table_value(checks_table(result.checks))
     if approved:
         # Dagster carries the decision; applying it is another act, by whoever may.
         metadata["next"] = commands_value(

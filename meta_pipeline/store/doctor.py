@@ -226,7 +226,14 @@ def _home(settings: Settings) -> Diagnosis:
 def _kill_file(settings: Settings) -> Diagnosis:
     path = kill_file.path_of(settings)
     said = kill_file.found(settings)
+    folder = path.parent
+    if folder.exists() and folder.stat().st_mode & stat.S_IWOTH and not folder.stat().st_mode & stat.S_ISVTX:
+        words = f"anybody may remove it: {folder} is open to all"
+        return Diagnosis(what="kill file", level="FAIL", text=words, mend=f"chmod o-w {folder}")
     if said is None:
+        if folder.exists() and not os.access(folder, os.W_OK | os.X_OK):
+            words = f"{path} is not there, and this user could not make it"
+            return Diagnosis(what="kill file", level="WARN", text=words, mend=f"let this user write in {folder}")
         return Diagnosis(what="kill file", level="OK", text=f"{path} is not there")
     if "counts as frozen" in said:
         return Diagnosis(what="kill file", level="FAIL", text=said, mend=f"make {path.parent} readable again")

@@ -15,7 +15,7 @@ from meta_pipeline.api.pages import Cursor, Limit, moment_and_id, number, page
 from meta_pipeline.api.problems import problem_responses
 from meta_pipeline.api.representations import change_etag, change_json, entry_json
 from meta_pipeline.api.strict_route import StrictRoute
-from meta_pipeline.store import audit, changes, governance, pages
+from meta_pipeline.store import anchors, changes, governance, pages
 from meta_pipeline.store.changes import ChangeRecord
 
 router = APIRouter(prefix="/api/v1", tags=["changes"], route_class=StrictRoute)
@@ -108,11 +108,12 @@ async def list_audit(
 
 @router.get("/audit/verification", tags=["audit"], responses={**problem_responses(), 200: {"model": answers.Verified}})
 async def verify(context: Ctx, _: Reader) -> Response:
-    """Walk the whole chain. That its tail was not cut off it cannot tell: keep `head_hash` elsewhere."""
+    """Walk the whole chain and hold it against the anchors; 503 with the code audit_forked if it is another log."""
 
     def read() -> dict[str, Any]:
+        noted = anchors.read_anchors(anchors.place_of(context.settings))
         with context.database.connect() as connection:
-            walked = audit.verify(connection)
+            walked = anchors.verify_anchored(connection, noted)
         return {"intact": True, "entries": walked.entries, "head_hash": walked.head_hash}
 
     return json_response(await in_thread(read))
