@@ -38,6 +38,10 @@ class Settings(BaseSettings):
     switching_cost: float = Field(
         default=0.05, ge=0, description="Smallest effect worth a change, in annualised Sharpe ratio."
     )
+    several_changes: bool = Field(
+        default=False,
+        description="Whether expected value may propose several changes at once. Claims did not add up elsewhere.",
+    )
     proposal_days: float = Field(default=14, gt=0, description="Days until an undecided proposal lapses.")
     approval_hours: float = Field(default=72, gt=0, description="Hours until an approval that was not applied lapses.")
     rejection_days: float = Field(
@@ -74,6 +78,18 @@ class Settings(BaseSettings):
         default=60, ge=0, description="Quiet time after the last run of an open campaign before a refresh."
     )
     max_wait_seconds: float = Field(default=900, ge=0, description="Longest wait of a run before a refresh.")
+    nightly_shards: int = Field(
+        default=1, ge=1, le=1024, description="Runs that share the strategies of a night, side by side."
+    )
+    celery_broker: SecretStr | None = Field(
+        default=None,
+        description="redis:// address of the Celery workers' broker; read by meta_pipeline.definitions_celery.",
+    )
+    waiting_alert_hours: float = Field(
+        default=24,
+        gt=0,
+        description="Hours after which an undecided proposal is an alert, and before it or an approval lapses.",
+    )
     outcome_minimum_days: int = Field(
         default=60, ge=20, description="Trading days after a change before its effect is judged."
     )

@@ -94,6 +94,7 @@ def parameters_of(settings: "Settings") -> "Parameters":
         bootstrap_draws=settings.bootstrap_draws,
         seed=settings.seed,
         switching_cost=settings.switching_cost,
+        several_changes=settings.several_changes,
     )
 
 
