@@ -4,13 +4,13 @@ Belongs here: gathering evidence, in the order that costs the holdout last. Does
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Final, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from meta_pipeline.canonical import digest
-from meta_pipeline.hyperband.contest import Contest
 from meta_pipeline.hyperband.neighbourhood import neighbours
 from meta_pipeline.hyperband.objective import Viability
 from meta_pipeline.hyperband.performance import values
@@ -57,6 +57,33 @@ class Judgeable(Evaluator, Protocol):
     def holdout(self, config: Config, *, cost_factor: float = 1.0) -> Played:
         """Trade the holdout."""
         ...
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Contest:
+    """What a search leaves behind.
+
+    Parameters
+    ----------
+    config, checkpoint, units
+        Of the best configuration at the full resource.
+    all_returns
+        Shape (n_bars, n_configs): of all configurations of the search, each at its last rung.
+    all_sharpe_ratios
+        Shape (n,): per period, of all configurations ever scored on this scope.
+    n_scored
+        Their number, with failed ones.
+    live_returns
+        Shape (n_bars,): of the live configuration on the same bars; None if there is none.
+    """
+
+    config: Config
+    checkpoint: bytes
+    units: int
+    all_returns: Floats
+    all_sharpe_ratios: Floats
+    n_scored: int
+    live_returns: Floats | None = None
 
 
 def judge(

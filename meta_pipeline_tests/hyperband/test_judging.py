@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 
 from meta_pipeline.errors import Conflict
-from meta_pipeline.hyperband.contest import Contest
 from meta_pipeline.hyperband.forest_evaluator import ForestEvaluator
-from meta_pipeline.hyperband.judging import Judgeable, judge
+from meta_pipeline.hyperband.judging import Contest, Judgeable, judge
 from meta_pipeline.hyperband.verdict import Thresholds
 from meta_pipeline_tests.hyperband.paths import path
 from meta_pipeline_tests.hyperband.strategies import configurations, settings, trend
