@@ -17,22 +17,25 @@ from meta_pipeline.orchestration.automation import automatic_application, automa
 from meta_pipeline.orchestration.changes import apply_approved, revert_change
 from meta_pipeline.orchestration.checks import REFRESH_CHECKS
 from meta_pipeline.orchestration.gate import approve_proposals
-from meta_pipeline.orchestration.jobs import nightly
+from meta_pipeline.orchestration.jobs import nightly as nightly_job
 from meta_pipeline.orchestration.meta_model_retraining import exchangeability_alarm, retrain_meta_model, retrain_weekly
 from meta_pipeline.orchestration.policy_starts import closed_trades, policy, policy_every_half_hour
 from meta_pipeline.orchestration.pruning import prune_runs
 from meta_pipeline.orchestration.resources import DatabaseResource
 from meta_pipeline.orchestration.schedules import nightly_at_two, prune_runs_weekly
 from meta_pipeline.orchestration.sensors import failed_checks, failed_runs, new_backtests
+from meta_pipeline.orchestration.waiting import stale_assets, waiting_approvals
 
 
-def build_definitions(resources: Mapping[str, Any] | None = None) -> dg.Definitions:
+def build_definitions(resources: Mapping[str, Any] | None = None, *, nightly: Any = nightly_job) -> dg.Definitions:
     """List everything.
 
     Parameters
     ----------
     resources
         Instead of the real ones, by name; tests hand in a database of their own.
+    nightly
+        The job of the loop, where it runs on another executor.
     """
     return dg.Definitions(
         assets=[
@@ -74,7 +77,16 @@ def build_definitions(resources: Mapping[str, Any] | None = None) -> dg.Definiti
             prune_runs_weekly,
             automation_hourly,
         ],
-        sensors=[new_backtests, closed_trades, exchangeability_alarm, failed_runs, failed_checks],
+        sensors=[
+            new_backtests,
+            closed_trades,
+            exchangeability_alarm,
+            # who tells people
+            failed_runs,
+            failed_checks,
+            waiting_approvals,
+            stale_assets,
+        ],
         resources={"database": DatabaseResource(), **(resources or {})},
         executor=dg.in_process_executor,
     )

@@ -29,6 +29,7 @@ FLOORS: Final[Mapping[str, int]] = {
     "api": 4,
     "cli": 4,
     "definitions": 5,
+    "definitions_celery": 6,
     "__main__": 6,
 }
 STAGES: Final = frozenset(room for room, floor in FLOORS.items() if floor == 2)

@@ -27,11 +27,11 @@ class Alert:
     Parameters
     ----------
     kind
-        "run_failure" or "check_failure".
+        "run_failure", "check_failure", "approval_waiting", "approval_lapses" or "stale_asset".
     subject
-        The job or the check.
+        The job, the check, the proposal or the asset.
     run_id
-        The Dagster run.
+        The Dagster run; None where no run is to blame.
     message
         What happened, in words.
     at
@@ -40,14 +40,15 @@ class Alert:
 
     kind: str
     subject: str
-    run_id: str
+    run_id: str | None
     message: str
     at: datetime
 
     @property
     def text(self) -> str:
         """The alert in one line."""
-        return f"meta_pipeline {self.kind}: {self.subject}: {self.message} (run {self.run_id})"
+        run = "" if self.run_id is None else f" (run {self.run_id})"
+        return f"meta_pipeline {self.kind}: {self.subject}: {self.message}{run}"
 
     def line(self) -> str:
         """Return the alert as one line of JSON."""

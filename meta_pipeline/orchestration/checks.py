@@ -69,7 +69,10 @@ def _no_faults(database: DatabaseResource, *questions: str) -> dg.AssetCheckResu
     return dg.AssetCheckResult(
         passed=False,
         severity=dg.AssetCheckSeverity.ERROR,
-        description=f"{len(faults)} faults; the first: " + ", ".join(str(cell) for cell in faults[0]),
+        description=(
+            f"{len(faults)} {'fault' if len(faults) == 1 else 'faults'}; the first: "
+            f"{', '.join(str(cell) for cell in faults[0])}. More: `meta-pipeline db check`, docs/operations.md"
+        ),
         metadata={"faults": len(faults), "what": _table(faults)},
     )
 

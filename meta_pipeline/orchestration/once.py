@@ -20,7 +20,7 @@ from meta_pipeline.orchestration.assets.external import approvals, live_config
 from meta_pipeline.orchestration.assets.proposals import proposals
 from meta_pipeline.orchestration.checks import REFRESH_CHECKS
 from meta_pipeline.orchestration.jobs import nightly
-from meta_pipeline.orchestration.refreshing import NIGHTLY, REFRESH, scope_tag
+from meta_pipeline.orchestration.refreshing import ALL, NIGHTLY, REFRESH, Shard, scope_tag, shard_tags
 from meta_pipeline.orchestration.resources import DatabaseResource
 
 
@@ -46,7 +46,9 @@ class RunSummary:
     failed_checks: tuple[str, ...]
 
 
-def run_nightly(database: DatabaseResource, *, strategies: tuple[str, ...] = (), verbose: bool = False) -> RunSummary:
+def run_nightly(
+    database: DatabaseResource, *, strategies: tuple[str, ...] = (), shard: Shard | None = None, verbose: bool = False
+) -> RunSummary:
     """Run the job in this process.
 
     Parameters
@@ -55,6 +57,8 @@ def run_nightly(database: DatabaseResource, *, strategies: tuple[str, ...] = (),
         What the assets work on.
     strategies
         Only these; empty: all.
+    shard
+        Only this part of them; None: all.
     verbose
         Let Dagster write its log to standard error.
     """
@@ -68,7 +72,11 @@ def run_nightly(database: DatabaseResource, *, strategies: tuple[str, ...] = (),
     with _instance() as (instance, kept), _quiet(not verbose):
         result = job.execute_in_process(
             instance=instance,
-            tags={REFRESH: "command_line", **(scope_tag(strategies) if strategies else {})},
+            tags={
+                REFRESH: ALL,
+                **(scope_tag(strategies) if strategies else {}),
+                **({} if shard is None else shard_tags(shard)),
+            },
             raise_on_error=False,
         )
         return RunSummary(run_id=result.run_id, kept=kept, error=_error(result), failed_checks=_failed_checks(result))

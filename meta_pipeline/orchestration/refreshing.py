@@ -3,7 +3,10 @@
 Belongs here: how a run says which strategies it is about. Does not belong here: when to start one (batching).
 """
 
+import hashlib
 import json
+import re
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
@@ -19,10 +22,18 @@ NIGHTLY: Final = "nightly"
 FIRST_ASSET: Final = dg.AssetKey("backtest_aggregates")
 
 REFRESH: Final = "meta_pipeline/refresh"
-"""Tag of every refresh; `dagster.yaml` lets those with it take turns."""
+"""Tag of every refresh; `dagster.yaml` lets those with the same value take turns: shards are side by side."""
+
+ALL: Final = "all"
+"""Value of that tag but for a shard's."""
 
 STRATEGIES: Final = "meta_pipeline/strategies"
 """Tag with a JSON list of strategy ids: the refresh is about these only. Without it, about all."""
+
+SHARD: Final = "meta_pipeline/shard"
+"""Tag "i/n": the refresh is about one of n parts of the strategies. The n together are about each strategy once."""
+
+MOST_SHARDS: Final = 1024
 
 UNFINISHED: Final = (
     DagsterRunStatus.QUEUED,
@@ -36,22 +47,82 @@ STUCK_AFTER: Final = timedelta(minutes=30)
 """A refresh that is older and has not ended does not hold up the next: its process may be long dead."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Shard:
+    """Part `number` of `of` parts of the strategies, counted from one.
+
+    A strategy is always in the same part, whatever other strategies there are: by its name's sha256, so that runs which
+    start at different times miss none and share none.
+    """
+
+    number: int
+    of: int
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.number <= self.of <= MOST_SHARDS:
+            raise InputError(f"the shard is {self}; write i/n with 1 <= i <= n <= {MOST_SHARDS}, like 2/4")
+
+    def __str__(self) -> str:
+        return f"{self.number}/{self.of}"
+
+    def __contains__(self, strategy_id: object) -> bool:
+        name = hashlib.sha256(str(strategy_id).encode()).digest()
+        return int.from_bytes(name[:8], "big") % self.of == self.number - 1
+
+    @classmethod
+    def parse(cls, text: str) -> "Shard":
+        """Read "i/n".
+
+        Raises
+        ------
+        InputError
+            If it is written otherwise, or there is no such part.
+        """
+        found = re.fullmatch(r"([0-9]{1,4})/([0-9]{1,4})", text.strip())
+        if found is None:
+            raise InputError(f"the shard is {text!r}; write i/n with 1 <= i <= n <= {MOST_SHARDS}, like 2/4")
+        return cls(number=int(found[1]), of=int(found[2]))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scope:
+    """The strategies that a refresh is about: those that are named, of those the ones in the shard."""
+
+    names: tuple[str, ...] | None = None
+    shard: Shard | None = None
+
+    def __contains__(self, strategy_id: object) -> bool:
+        named = self.names is None or strategy_id in self.names
+        return named and (self.shard is None or strategy_id in self.shard)
+
+
 def scope_tag(strategies: "Sequence[str]") -> dict[str, str]:
     """Return the tag that limits a run to some strategies."""
     return {STRATEGIES: json.dumps(sorted(strategies), ensure_ascii=False)}
 
 
-def scope_of(run: DagsterRun) -> tuple[str, ...] | None:
+def shard_tags(shard: Shard) -> dict[str, str]:
+    """Return the tags that limit a run to one part of the strategies, and let it run beside the other parts."""
+    return {REFRESH: f"shard {shard}", SHARD: str(shard)}
+
+
+def scope_of(run: DagsterRun) -> Scope | None:
     """Return the strategies a run is about, None for all.
 
     Raises
     ------
     InputError
-        If the tag was written by hand and is not a JSON list of texts.
+        If a tag was written by hand, and is no JSON list of texts, or no shard.
     """
-    tag = run.tags.get(STRATEGIES)
-    if tag is None:
+    strategies, shard = run.tags.get(STRATEGIES), run.tags.get(SHARD)
+    if strategies is None and shard is None:
         return None
+    return Scope(
+        names=None if strategies is None else _names(strategies), shard=None if shard is None else Shard.parse(shard)
+    )
+
+
+def _names(tag: str) -> tuple[str, ...]:
     try:
         names = json.loads(tag)
     except ValueError:

@@ -4,15 +4,31 @@ import dagster as dg
 
 from meta_pipeline.orchestration.jobs import nightly
 from meta_pipeline.orchestration.pruning import prune_runs
+from meta_pipeline.orchestration.refreshing import Shard, shard_tags
+from meta_pipeline.orchestration.resources import DatabaseResource
 
-nightly_at_two = dg.ScheduleDefinition(
+
+@dg.schedule(
     name="nightly_at_two",
     job=nightly,
     cron_schedule="0 2 * * *",
     execution_timezone="UTC",
     default_status=dg.DefaultScheduleStatus.RUNNING,
-    description="Every night at 02:00 UTC: what the sensor gave up on is tried again, and what lapsed is settled.",
+    description=(
+        "Every night at 02:00 UTC: what the sensor gave up on is tried again, and what lapsed is settled. In as many "
+        "runs side by side as META_PIPELINE_NIGHTLY_SHARDS says, each about its part of the strategies."
+    ),
 )
+def nightly_at_two(
+    context: dg.ScheduleEvaluationContext, database: dg.ResourceParam[DatabaseResource]
+) -> list[dg.RunRequest]:
+    """Start one run, or one per shard."""
+    night, shards = context.scheduled_execution_time.isoformat(), database.settings.nightly_shards
+    if shards == 1:
+        return [dg.RunRequest(run_key=night)]
+    parts = [Shard(number=number, of=shards) for number in range(1, shards + 1)]
+    return [dg.RunRequest(run_key=f"{night} {part}", tags=shard_tags(part)) for part in parts]
+
 
 prune_runs_weekly = dg.ScheduleDefinition(
     name="prune_runs_weekly",

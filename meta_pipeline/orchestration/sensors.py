@@ -14,7 +14,7 @@ import dagster as dg
 from meta_pipeline.orchestration.alerts import Alert, send
 from meta_pipeline.orchestration.batching import Attempts, Debounce, PendingStrategy, decide
 from meta_pipeline.orchestration.jobs import nightly
-from meta_pipeline.orchestration.refreshing import REFRESH, refresh_in_flight, scope_tag
+from meta_pipeline.orchestration.refreshing import ALL, REFRESH, refresh_in_flight, scope_tag
 from meta_pipeline.orchestration.resources import DatabaseResource
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def new_backtests(context: dg.SensorEvaluationContext, database: dg.ResourcePara
     if decision.run_key is None:
         return dg.SensorResult(skip_reason=decision.why, cursor=cursor)
     context.log.info(decision.why)
-    request = dg.RunRequest(run_key=decision.run_key, tags={REFRESH: "new_backtests", **scope_tag(decision.strategies)})
+    request = dg.RunRequest(run_key=decision.run_key, tags={REFRESH: ALL, **scope_tag(decision.strategies)})
     return dg.SensorResult(run_requests=[request], cursor=cursor)
 
 

@@ -1,6 +1,6 @@
 """Shadow experiments: incumbent and challenger over the same days, nothing live, the rule fixed when it starts."""
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any, Final
@@ -209,11 +209,24 @@ def latest_look(connection: Connection, experiment_id: str) -> ExperimentLook | 
 
 
 def look_at_all(
-    database: Database, *, until: date, now: datetime, settings: Settings, simulated: bool = False
+    database: Database,
+    *,
+    until: date,
+    now: datetime,
+    settings: Settings,
+    simulated: bool = False,
+    strategies: Container[str] | None = None,
 ) -> list[ExperimentLook]:
-    """Look at every running experiment. One whose days cannot be replayed stops none of the others."""
+    """Look at every running experiment, or at those of some strategies.
+
+    One whose days cannot be replayed stops none of the others.
+    """
     with database.connect() as connection:
-        running = [one.experiment_id for one in list_experiments(connection, running=True)]
+        running = [
+            one.experiment_id
+            for one in list_experiments(connection, running=True)
+            if strategies is None or one.strategy_id in strategies
+        ]
     found = []
     for name in running:
         try:

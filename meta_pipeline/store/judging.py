@@ -1,6 +1,6 @@
 """The nightly look at everything that is still being judged, and what follows from it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 
@@ -50,6 +50,7 @@ def judge_all(
     until: date | None = None,
     simulated: bool = False,
     strategy_id: str | None = None,
+    strategies: Container[str] | None = None,
     say: Callable[[str], None] = lambda _: None,
 ) -> Night:
     """Judge every change that is due, and act on or recommend what follows. One that fails stops none of the others.
@@ -60,6 +61,8 @@ def judge_all(
         Last day to look at; None: yesterday.
     simulated
         As `change_outcomes.judge_change`.
+    strategies
+        Only changes of these; None: of all.
     say
         Told of each change before it is judged.
 
@@ -70,7 +73,14 @@ def judge_all(
     """
     last = until or yesterday(now)
     with database.connect() as connection:
-        waiting = change_outcomes.due(connection, strategy_id=strategy_id)
+        theirs = {
+            change.change_id
+            for change in changes.list_changes(connection, strategy_id=strategy_id)
+            if strategies is None or change.strategy_id in strategies
+        }
+        waiting = [
+            change_id for change_id in change_outcomes.due(connection, strategy_id=strategy_id) if change_id in theirs
+        ]
     judged: list[Judged] = []
     failed: dict[str, str] = {}
     for change_id in waiting:
@@ -90,7 +100,7 @@ def judge_all(
         called_for = [
             change.change_id
             for change in changes.list_changes(connection, strategy_id=strategy_id, reverted=False)
-            if change.outcome_verdict == Verdict.REVERT
+            if change.outcome_verdict == Verdict.REVERT and (strategies is None or change.strategy_id in strategies)
         ]
     follows = [auto_revert.act_on(database, change_id, now=now, settings=settings) for change_id in called_for]
     return Night(

@@ -4,14 +4,21 @@ import itertools
 import os
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
 from meta_pipeline.definitions import build_definitions
+from meta_pipeline.errors import InputError
+from meta_pipeline.orchestration.refreshing import REFRESH, SHARD, Shard
 from meta_pipeline.orchestration.resources import DatabaseResource
+from meta_pipeline.orchestration.schedules import nightly_at_two
 from meta_pipeline.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -43,6 +50,8 @@ def test_what_only_computes_runs_by_itself_and_what_acts_or_deletes_does_not() -
         "exchangeability_alarm": "RUNNING",
         "failed_runs": "RUNNING",
         "failed_checks": "RUNNING",
+        "waiting_approvals": "RUNNING",
+        "stale_assets": "RUNNING",
     }
     schedules = {schedule.name: schedule.default_status.value for schedule in REPOSITORY.schedule_defs}
     assert schedules == {
@@ -64,6 +73,47 @@ def test_what_only_computes_runs_by_itself_and_what_acts_or_deletes_does_not() -
 def test_the_night_starts_at_two_utc() -> None:
     nightly = REPOSITORY.get_schedule_def("nightly_at_two")
     assert (nightly.cron_schedule, nightly.execution_timezone) == ("0 2 * * *", "UTC")
+
+
+def test_every_asset_says_what_it_is_who_answers_for_it_and_how_old_it_may_get() -> None:
+    graph = REPOSITORY.asset_graph
+    for key in graph.get_all_asset_keys():
+        asset = graph.get(key)
+        assert asset.description, key
+        assert asset.owners, key
+        assert asset.kinds, key
+        assert asset.group_name == "loop", key
+        # What people decide is never late.
+        assert (asset.freshness_policy is not None) == asset.is_materializable, key
+
+
+@pytest.mark.parametrize("shards", [1, 3])
+def test_the_night_starts_as_many_runs_as_it_has_shards(shards: int) -> None:
+    values: dict[str, Any] = {"_env_file": None, "nightly_shards": shards}
+    resource = DatabaseResource(settings=lambda: Settings(**values))
+    context = dg.build_schedule_context(
+        scheduled_execution_time=datetime(2026, 11, 21, 2, tzinfo=UTC), resources={"database": resource}
+    )
+    started = nightly_at_two(context)
+    assert isinstance(started, list)
+    assert len({request.run_key for request in started}) == shards
+    parts = [request.tags.get(SHARD) for request in started]
+    assert parts == ([None] if shards == 1 else ["1/3", "2/3", "3/3"])
+    # Each its own turn: they run side by side.
+    assert len({request.tags.get(REFRESH) for request in started}) == shards
+
+
+@given(names=st.sets(st.text(min_size=1, max_size=12), max_size=30), of=st.integers(1, 9))
+def test_the_shards_of_a_night_have_each_strategy_exactly_once(names: set[str], of: int) -> None:
+    shards = [Shard(number=number, of=of) for number in range(1, of + 1)]
+    assert all(sum(name in shard for shard in shards) == 1 for name in names)
+    assert [Shard.parse(str(shard)) for shard in shards] == shards
+
+
+@pytest.mark.parametrize("text", ["0/3", "4/3", "1/0", "1", "a/b", "", "1/2/3", "-1/2", "1/9999"])
+def test_a_shard_that_there_is_not_is_refused_by_name(text: str) -> None:
+    with pytest.raises(InputError, match="write i/n"):
+        Shard.parse(text)
 
 
 def test_materialising_everything_approves_nothing() -> None:
@@ -99,7 +149,7 @@ def test_loading_connects_to_nothing_and_needs_no_setting(tmp_path: Path) -> Non
         [sys.executable, "-c", code], env=environment, cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert loaded.returncode == 0, loaded.stderr
-    assert loaded.stdout.strip() == "9"
+    assert loaded.stdout.strip() == "10"
 
 
 def test_the_resource_shows_no_password() -> None:
@@ -117,7 +167,7 @@ def test_the_homes_are_understood_by_dagster_and_send_nothing_home(home: str, mo
     reference = InstanceRef.from_dir(str(ROOT / home))
     assert reference.settings["telemetry"] == {"enabled": False}
     assert reference.settings["nux"] == {"enabled": False}
-    turns = [{"key": "meta_pipeline/refresh", "limit": 1}]
+    turns = [{"key": "meta_pipeline/refresh", "value": {"applyLimitPerUniqueValue": True}, "limit": 1}]
     assert reference.settings["concurrency"] == {"runs": {"max_concurrent_runs": 4, "tag_concurrency_limits": turns}}
     assert reference.run_coordinator is not None
 
@@ -125,7 +175,7 @@ def test_the_homes_are_understood_by_dagster_and_send_nothing_home(home: str, mo
 def test_dagsters_own_tables_are_reached_through_psycopg2() -> None:
     """SQLAlchemy 2.1 would read `postgresql` as psycopg 3, which dagster-postgres does not speak."""
     home = yaml.safe_load((ROOT / "dagster_home/postgres/dagster.yaml").read_text())
-    assert home["storage"]["postgres"]["postgres_db"]["scheme"] == "postgresql+psycopg2"
+    assert home["storage"]["custom"]["config"]["postgres_db"]["scheme"] == "postgresql+psycopg2"
 
 
 def test_the_code_location_is_called_as_the_links_expect() -> None:

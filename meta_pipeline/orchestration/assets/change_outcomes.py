@@ -6,6 +6,7 @@ import dagster as dg
 
 from meta_pipeline.orchestration.assets import GROUP, RISK, THROUGH_BY_FOUR
 from meta_pipeline.orchestration.metadata import table_value
+from meta_pipeline.orchestration.refreshing import scope_of
 from meta_pipeline.orchestration.resources import DatabaseResource
 
 if TYPE_CHECKING:
@@ -40,13 +41,18 @@ def change_outcomes(
     from meta_pipeline.store import experiments, judging
 
     now, settings = database.now(), database.settings
-    night = judging.judge_all(database.opened, now=now, settings=settings, say=context.log.debug)
+    scope = scope_of(context.run)
+    # A refresh of some strategies judges them all; only where other runs judge the others, it is left to them.
+    part = None if scope is None else scope.shard
+    night = judging.judge_all(database.opened, now=now, settings=settings, strategies=part, say=context.log.debug)
     for change, why in night.failed.items():
         context.log.error("%s could not be judged: %s", change, why)
     for followed in night.recommendations:
         # The failing check below is what reaches the alert.
         (context.log.info if followed.reverted else context.log.warning)(followed.text)
-    looked = experiments.look_at_all(database.opened, until=judging.yesterday(now), now=now, settings=settings)
+    looked = experiments.look_at_all(
+        database.opened, until=judging.yesterday(now), now=now, settings=settings, strategies=part
+    )
     return dg.MaterializeResult(
         metadata=_metadata(night, looked, database), check_results=[_judged(night, looked), _no_revert(night)]
     )
