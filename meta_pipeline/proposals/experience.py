@@ -17,7 +17,7 @@ from meta_pipeline.evidence.design import FULL_LEVELS
 from meta_pipeline.evidence.expected_value.learning import Cases, Expected, Learned, learn
 from meta_pipeline.evidence.expected_value.ledger import EMPTY, Ledger, Outcome
 from meta_pipeline.evidence.expected_value.pseudo_outcomes import PseudoOutcome, pseudo_outcomes
-from meta_pipeline.evidence.expected_value.reliability import reliability
+from meta_pipeline.evidence.expected_value.reliability import Reliability, reliability
 from meta_pipeline.evidence.expected_value.surface import SEVERAL, Samples, Surface, fit_surface
 from meta_pipeline.evidence.factors import Role, level_at
 from meta_pipeline.evidence.grades import Claim, predicted
@@ -165,13 +165,14 @@ def consult(
     surface = Surface() if first else experience.fit(runs, experience.decided_on)
     cases = _cases(changes, evaluation, spreads, experience, surface, incumbent)
     expected = learned.expect(cases)
-    decisions = tuple(_decision(expected, cases, learned, index) for index in range(len(changes)))
+    past = reliability(experience.others)
+    decisions = tuple(_decision(expected, cases, learned, past, index) for index in range(len(changes)))
     return Verdict(
         learned=learned,
         expected=expected,
         decisions=decisions,
         pseudo=own,
-        summary=_summary(experience, learned, surface),
+        summary=_summary(experience, learned, surface, past),
     )
 
 
@@ -297,7 +298,9 @@ def _samples(campaign: Campaign, experience: Experience, sharpe: Floats, ended: 
     return Samples(campaign=experience.campaign, ended=ended, levels=levels, groups=labels[runs.blocks], sharpe=sharpe)
 
 
-def _decision(expected: Expected, cases: Cases, learned: Learned, index: int) -> dict[str, JsonValue]:
+def _decision(
+    expected: Expected, cases: Cases, learned: Learned, past: Reliability, index: int
+) -> dict[str, JsonValue]:
     from_surface = bool(expected.from_surface[index])
     first = learned.is_first(str(cases.campaign[index]))
     return {
@@ -315,10 +318,16 @@ def _decision(expected: Expected, cases: Cases, learned: Learned, index: int) ->
         "halved": learned.alarm.sounded,
         "ended_outcomes": learned.n_outcomes,
         "may_propose": learned.enough,
+        "past_claims": {
+            "outcomes": past.n,
+            "brier": finite(past.brier),
+            "claimed": finite(past.claimed),
+            "realised": finite(past.realised),
+        },
     }
 
 
-def _summary(experience: Experience, learned: Learned, surface: Surface) -> dict[str, JsonValue]:
+def _summary(experience: Experience, learned: Learned, surface: Surface, past: Reliability) -> dict[str, JsonValue]:
     return {
         "family": experience.family,
         "campaign": experience.campaign,
@@ -333,5 +342,5 @@ def _summary(experience: Experience, learned: Learned, surface: Surface) -> dict
         "odds": None if learned.odds is None else [finite(learned.odds.score), finite(learned.odds.habit)],
         "realised_of_claimed": finite(learned.alarm.ratio),
         "alarm": learned.alarm.sentence,
-        "reliability": reliability(experience.others).to_json(),
+        "reliability": past.to_json(),
     }

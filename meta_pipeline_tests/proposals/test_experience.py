@@ -131,6 +131,10 @@ def test_the_alarm_halves_claims_and_says_so(panel: RunPanel) -> None:
         return ask(panel, experience(panel, rows))
 
     modest, proud = claiming(0.1), claiming(2.0)
+    past_claims = only(proud, "k1", 1).decision["past_claims"]
+    assert isinstance(past_claims, Mapping)
+    assert past_claims["claimed"] == pytest.approx(2.0)
+    assert past_claims["realised"] == pytest.approx(0.3, abs=0.1)
     assert only(proud, "k1", 1).expected_uplift == pytest.approx(0.5 * (only(modest, "k1", 1).expected_uplift or 0.0))
     assert modest.experience["alarm"] is None
     assert "halved" in str(proud.experience["alarm"])
