@@ -31,15 +31,7 @@ from meta_pipeline_tests.hyperband.paths import path
 
 DRIFT: Final = 0.35
 """Of the planted trend, per bar, in units of its volatility; its sign turns once in 67 bars."""
-HEADS: Final = (
-    ("path", 12),
-    ("scored", 8),
-    ("best Sharpe", 13),
-    ("deflated", 10),
-    ("> 0.5", 8),
-    ("winner", 8),
-    ("CPU s", 8),
-)
+HEADS: Final = {"path": 12, "scored": 8, "best Sharpe": 13, "deflated": 10, "> 0.5": 8, "winner": 8, "CPU s": 8}
 TOO_LOW: Final = 0.5  # the predecessor deployed from this Sharpe ratio on
 
 
@@ -60,9 +52,7 @@ def main() -> None:
     print(
         f"searches with R = {asked.resource}, eta = 3, over {asked.bars:,} four-hour bars; costs 7 basis points a fill"
     )
-    print(
-        f"{'path':>12}{'scored':>8}{'best Sharpe':>13}{'deflated':>10}{'> 0.5':>8}{'winner':>8}{'CPU s':>8}   not passed"
-    )
+    print("".join(f"{name:>{width}}" for name, width in HEADS.items()) + "   not passed")
     won = {"noise": 0, "trend": 0}
     fooled = 0
     for kind, number, drift in (("noise", asked.paths, 0.0), ("trend", asked.planted, DRIFT)):
