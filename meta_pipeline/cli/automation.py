@@ -11,7 +11,8 @@ from meta_pipeline.cli.common import AsJson
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from meta_pipeline.store.automation import ControlResult, Freeze, Round
+    from meta_pipeline.store.automation import ControlResult, Round
+    from meta_pipeline.store.automation_freezes import Freeze
 
 app = typer.Typer(no_args_is_help=True, help="What the machine may apply by itself. Off by default.")
 
@@ -21,12 +22,12 @@ Reason = Annotated[str, typer.Option(help="Why.")]
 @app.command()
 def status(as_json: AsJson = False) -> None:
     """Show whether automation is on, which knobs are of which tier, and how the negative controls went."""
-    from meta_pipeline.store import automation, tiers
+    from meta_pipeline.store import automation, automation_freezes, tiers
 
     settings = common.settings()
     with common.open_database() as database, database.connect() as connection:
         set_tiers = tiers.list_tiers(connection)
-        frozen = automation.frozen(connection)
+        frozen = automation_freezes.frozen(connection)
         rounds = automation.last_controls(connection)
     state = "off" if not settings.automation else "on" if frozen is None else "frozen"
 
@@ -143,20 +144,20 @@ def run(
 @app.command()
 def freeze(reason: Reason, as_json: AsJson = False) -> None:
     """Stop automatic application at once. Anybody may; what people approve goes on."""
-    from meta_pipeline.store import automation
+    from meta_pipeline.store import automation_freezes
 
     with common.open_database() as database:
-        found = automation.freeze(database, reason=reason, actor=common.actor(), now=common.time_of(database))
+        found = automation_freezes.freeze(database, reason=reason, actor=common.actor(), now=common.time_of(database))
     _emit(found, "automation is frozen", as_json=as_json)
 
 
 @app.command()
 def unfreeze(reason: Reason, as_json: AsJson = False) -> None:
     """Lift the freeze of automation, saying what was done about its cause."""
-    from meta_pipeline.store import automation
+    from meta_pipeline.store import automation_freezes
 
     with common.open_database() as database:
-        found = automation.unfreeze(database, reason=reason, actor=common.actor(), now=common.time_of(database))
+        found = automation_freezes.unfreeze(database, reason=reason, actor=common.actor(), now=common.time_of(database))
     _emit(found, "the freeze is lifted; it was", as_json=as_json)
 
 

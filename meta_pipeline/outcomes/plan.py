@@ -110,7 +110,7 @@ def exit_plan(draft: ProposalDraft) -> ExitPlan:
 def _daily_deviation(evidence: Mapping[str, Any], rule: OutcomeRule) -> float | None:
     """Return the long-run deviation of one day of the difference, from the local contrast if it has an error."""
     if rule.metric == "sharpe_ratio":
-        effects = [evidence.get("local_effect"), evidence.get("effect")]
+        effects = [evidence.get("local_effect"), evidence.get("effect"), *(evidence.get("other_effects") or ())]
     else:
         effects = [one for one in evidence.get("risk_effects") or () if one.get("metric") == rule.metric]
     for effect in effects:

@@ -9,31 +9,31 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, func, insert, select
 
-from meta_pipeline.errors import MetaPipelineError, NothingToDo, NotPermitted, Unhealthy
+from meta_pipeline.errors import MetaPipelineError, NothingToDo, Unhealthy
 from meta_pipeline.proposals.automatic import Automation, automatic_checks
 from meta_pipeline.proposals.checks import error_of, first_failure
 from meta_pipeline.proposals.decision import ApplyResult
 from meta_pipeline.proposals.digests import change_id
-from meta_pipeline.proposals.identity import MACHINE_ACTOR, clean_name, clean_reason, is_machine, name_key
+from meta_pipeline.proposals.identity import MACHINE_ACTOR, name_key
 from meta_pipeline.proposals.negative_controls import BadProposal, bad_proposals
 from meta_pipeline.proposals.roles import Power
 from meta_pipeline.proposals.situation import Check
 from meta_pipeline.proposals.states import Status
 from meta_pipeline.settings import Settings
 from meta_pipeline.store import audit, changes, people, proposal_rows, strategies
+from meta_pipeline.store.automation_freezes import freeze, frozen
 from meta_pipeline.store.database import Database
 from meta_pipeline.store.outcome_rules import outcome_rule
 from meta_pipeline.store.rules import Rules, rules_of
 from meta_pipeline.store.schema import approvals
-from meta_pipeline.store.schema_outcomes import automation_freezes, negative_controls
+from meta_pipeline.store.schema_outcomes import negative_controls
 from meta_pipeline.store.situation import situation
 from meta_pipeline.store.tiers import Tier, list_tiers
 from meta_pipeline.store.transactions import in_transaction
 
 _CONTROLS: Final = negative_controls.c
-_FREEZES: Final = automation_freezes.c
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,15 +64,6 @@ class Round:
     controls: tuple[ControlResult, ...]
     results: tuple[ApplyResult, ...]
     frozen: str | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Freeze:
-    """A freeze of automation in force."""
-
-    frozen_at: datetime
-    frozen_by: str
-    reason: str
 
 
 def run(database: Database, *, now: datetime, settings: Settings, dry_run: bool = False) -> Round:
@@ -220,6 +211,8 @@ def _approve(
 
 def _isolated(database: Database, proposal_id: str, *, now: datetime, rules: Rules, dry_run: bool) -> ApplyResult:
     def work(connection: Connection) -> ApplyResult:
+        # Where there are operators, one of them has to have made the machine one.
+        people.require(connection, MACHINE_ACTOR, Power.APPLY)
         return apply_automatically(connection, proposal_id, now=now, rules=rules)
 
     try:
@@ -318,68 +311,6 @@ def _try(
         refused=refused,
         detail=detail,
     )
-
-
-def frozen(connection: Connection) -> Freeze | None:
-    """Return the freeze of automation in force, or None."""
-    row = connection.execute(
-        select(_FREEZES.frozen_at, _FREEZES.frozen_by, _FREEZES.reason).where(_FREEZES.lifted_at.is_(None))
-    ).one_or_none()
-    return None if row is None else Freeze(**row._asdict())
-
-
-def freeze(database: Database, *, reason: str, actor: str, now: datetime) -> Freeze:
-    """Freeze automatic application. Anybody may, and so may the machine; a freeze in force stays as it is."""
-    who, why = clean_name(actor), clean_reason(reason, what="the freeze of automation")
-
-    def work(connection: Connection) -> Freeze:
-        there = frozen(connection)
-        if there is not None:
-            return there
-        connection.execute(insert(automation_freezes).values(frozen_at=now, frozen_by=who, reason=why))
-        event = audit.Event(
-            action="automation.freeze", subject_type="automation", subject_id="automation", payload={"reason": why}
-        )
-        audit.append(connection, event, actor=who, at=now)
-        return Freeze(frozen_at=now, frozen_by=who, reason=why)
-
-    return in_transaction(database, work)
-
-
-def unfreeze(database: Database, *, reason: str, actor: str, now: datetime) -> Freeze:
-    """Lift the freeze of automation. A person does, who says what was done about its cause.
-
-    Raises
-    ------
-    NothingToDo
-        If it is not frozen.
-    NotPermitted
-        If a machine asks, or the person may not lift a freeze.
-    """
-    who, why = clean_name(actor), clean_reason(reason, what="lifting the freeze of automation")
-    if is_machine(who):
-        raise NotPermitted(f"{who!r} is a name reserved for machines; a person lifts it (set META_PIPELINE_ACTOR)")
-
-    def work(connection: Connection) -> Freeze:
-        people.require(connection, who, Power.LIFT)
-        there = frozen(connection)
-        if there is None:
-            raise NothingToDo("automation is not frozen")
-        connection.execute(
-            update(automation_freezes)
-            .where(_FREEZES.lifted_at.is_(None))
-            .values(lifted_at=now, lifted_by=who, lift_reason=why)
-        )
-        event = audit.Event(
-            action="automation.unfreeze",
-            subject_type="automation",
-            subject_id="automation",
-            payload={"reason": why, "was": there.reason},
-        )
-        audit.append(connection, event, actor=who, at=now)
-        return there
-
-    return in_transaction(database, work)
 
 
 def last_controls(connection: Connection) -> list[tuple[str, datetime, int, int]]:

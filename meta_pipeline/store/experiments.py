@@ -1,20 +1,17 @@
 """Shadow experiments: incumbent and challenger over the same days, nothing live, the rule fixed when it starts."""
 
-from collections.abc import Container, Mapping
-from dataclasses import dataclass
+from collections.abc import Container
 from datetime import date, datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from meta_pipeline.canonical import JsonValue, Level, digest
 from meta_pipeline.errors import (
     Blocked,
     Conflict,
-    ContentTampered,
     DatabaseUnavailable,
-    NotFound,
     NotPermitted,
     SchemaMismatch,
     StaleBase,
@@ -26,70 +23,41 @@ from meta_pipeline.proposals.configs import level_at, with_level
 from meta_pipeline.proposals.digests import instant
 from meta_pipeline.proposals.draft import ProposalDraft
 from meta_pipeline.proposals.identity import MACHINE_ACTOR, clean_name, clean_reason, is_machine
-from meta_pipeline.proposals.outcome_rule import OutcomeRule, rule_of
 from meta_pipeline.settings import Settings
-from meta_pipeline.store import audit, proposals, strategies
+from meta_pipeline.store import proposals, strategies
 from meta_pipeline.store.authoring import BY_HAND
 from meta_pipeline.store.database import Database
+from meta_pipeline.store.experiment_rows import (
+    Experiment,
+    ExperimentLook,
+    check_content,
+    end,
+    get,
+    latest_look,
+    list_experiments,
+    note,
+)
 from meta_pipeline.store.outcome_days import ONE_DAY, chosen_markets, config_of, days_of, source_of, span_of
 from meta_pipeline.store.outcome_rules import outcome_rule
 from meta_pipeline.store.schema_outcomes import experiment_looks, experiments
 from meta_pipeline.store.transactions import in_transaction
 
+__all__ = [
+    "Experiment",
+    "ExperimentLook",
+    "get",
+    "latest_look",
+    "list_experiments",
+    "look_at",
+    "look_at_all",
+    "propose",
+    "start",
+    "stop",
+]
+
 _COLUMNS: Final = experiments.c
 _LOOKS: Final = experiment_looks.c
 _ID_DIGITS: Final = 16
-
-
-@dataclass(frozen=True, kw_only=True)
-class Experiment:
-    """One experiment, as stored.
-
-    Parameters
-    ----------
-    outcome_rule, digest
-        The rule fixed at the start, and the sha256 of all that was fixed then; checked at every look.
-    verdict, reason
-        Of the last look, once it ended.
-    """
-
-    experiment_id: str
-    strategy_id: str
-    knob_path: str
-    incumbent_value: Level
-    challenger_value: Level
-    incumbent_version: int
-    challenger_config: Mapping[str, JsonValue]
-    outcome_rule: Mapping[str, JsonValue]
-    digest: str
-    state: str
-    verdict: str | None
-    reason: str
-    why: str
-    started_by: str
-    started_at: datetime
-    ended_by: str | None
-    ended_at: datetime | None
-    proposal_id: str | None
-
-    @property
-    def rule(self) -> OutcomeRule:
-        """The rule by which it is decided."""
-        return rule_of(self.outcome_rule)
-
-
-@dataclass(frozen=True, kw_only=True)
-class ExperimentLook:
-    """One look at an experiment. `body` is the judgement; `error` says why there could be none."""
-
-    experiment_id: str
-    judged_until: date | None = None
-    simulated: bool = False
-    looked_at: datetime | None = None
-    n_days: int = 0
-    verdict: str = str(ExperimentVerdict.INSUFFICIENT_DATA)
-    body: Mapping[str, Any] | None = None
-    error: str | None = None
 
 
 def start(
@@ -156,7 +124,7 @@ def start(
                 started_at=now,
             )
         )
-        _record(connection, "experiment.start", identity, {**fixed, "why": reason}, actor=who, now=now)
+        note(connection, "experiment.start", identity, {**fixed, "why": reason}, actor=who, now=now)
         return get(connection, identity)
 
     return in_transaction(database, work)
@@ -170,42 +138,6 @@ def _refuse_second(connection: Connection, strategy_id: str, knob: str) -> None:
     ).scalar_one_or_none()
     if running is not None:
         raise Conflict(f"experiment {running} on {knob} of {strategy_id} is running; stop it first")
-
-
-def get(connection: Connection, experiment_id: str) -> Experiment:
-    """Return one experiment.
-
-    Raises
-    ------
-    NotFound
-        If there is none of that id.
-    """
-    asked = experiment_id if experiment_id.isascii() and experiment_id.isprintable() else ""
-    rows = connection.execute(
-        select(experiments).where(_COLUMNS.experiment_id.startswith(asked, autoescape=True)).limit(2)
-    ).all()
-    if not asked or len(rows) != 1:
-        raise NotFound(f"{experiment_id[:64]!r} names no experiment; see: meta-pipeline experiments status")
-    return _experiment(rows[0])
-
-
-def list_experiments(connection: Connection, *, running: bool | None = None) -> list[Experiment]:
-    """Return experiments, the newest first; `running` keeps those that are (True) or are not (False)."""
-    statement = select(experiments).order_by(_COLUMNS.started_at.desc(), _COLUMNS.experiment_id)
-    if running is not None:
-        statement = statement.where((_COLUMNS.state == "running") == running)
-    return [_experiment(row) for row in connection.execute(statement)]
-
-
-def latest_look(connection: Connection, experiment_id: str) -> ExperimentLook | None:
-    """Return the last look at an experiment, or None."""
-    row = connection.execute(
-        select(experiment_looks)
-        .where(_LOOKS.experiment_id == experiment_id)
-        .order_by(_LOOKS.judged_until.desc())
-        .limit(1)
-    ).one_or_none()
-    return None if row is None else ExperimentLook(**row._asdict())
 
 
 def look_at_all(
@@ -253,7 +185,7 @@ def look_at(
     """
     with database.connect() as connection:
         experiment = get(connection, experiment_id)
-        _check_content(experiment)
+        check_content(experiment)
         span = span_of(connection, experiment.strategy_id, experiment.incumbent_version)
         latest = latest_look(connection, experiment.experiment_id)
         markets = chosen_markets(connection, experiment.strategy_id, experiment.rule)
@@ -316,7 +248,7 @@ def _write(
     still = get(connection, experiment.experiment_id)
     if added is not None and still.state == "running" and (replaced or is_over(verdict, judgement.n_days, still.rule)):
         text = f"{reason}; another configuration went live" if replaced else reason
-        _end(connection, still, "decided", verdict, text, actor=MACHINE_ACTOR, now=now)
+        end(connection, still, "decided", verdict, text, actor=MACHINE_ACTOR, now=now)
     return latest_look(connection, experiment.experiment_id)
 
 
@@ -326,7 +258,7 @@ def _end_without_days(database: Database, experiment: Experiment, now: datetime)
         still = get(connection, experiment.experiment_id)
         if still.state == "running":
             why = "another configuration went live before a day was over"
-            _end(connection, still, "decided", ExperimentVerdict.INSUFFICIENT_DATA, why, actor=MACHINE_ACTOR, now=now)
+            end(connection, still, "decided", ExperimentVerdict.INSUFFICIENT_DATA, why, actor=MACHINE_ACTOR, now=now)
 
     in_transaction(database, work)
 
@@ -349,7 +281,7 @@ def stop(database: Database, experiment_id: str, *, reason: str, actor: str, now
             raise Conflict(f"experiment {found.experiment_id} is {found.state} already; there is nothing to stop")
         look = latest_look(connection, found.experiment_id)
         verdict = ExperimentVerdict.INSUFFICIENT_DATA if look is None else ExperimentVerdict(look.verdict)
-        _end(connection, found, "stopped", verdict, f"stopped by {who}: {why}", actor=who, now=now)
+        end(connection, found, "stopped", verdict, f"stopped by {who}: {why}", actor=who, now=now)
         return get(connection, found.experiment_id)
 
     return in_transaction(database, work)
@@ -376,7 +308,7 @@ def propose(database: Database, experiment_id: str, *, actor: str, now: datetime
         experiment = get(connection, experiment_id)
         strategies.lock(connection, experiment.strategy_id)
         experiment = get(connection, experiment_id)
-        _check_content(experiment)
+        check_content(experiment)
         look = latest_look(connection, experiment.experiment_id)
         if experiment.state != "decided" or experiment.verdict != ExperimentVerdict.CHALLENGER or look is None:
             raise Conflict(
@@ -401,7 +333,7 @@ def propose(database: Database, experiment_id: str, *, actor: str, now: datetime
         )
         if saved.new:
             told: dict[str, JsonValue] = {"proposal_id": identity}
-            _record(connection, "experiment.propose", experiment.experiment_id, told, actor=who, now=now)
+            note(connection, "experiment.propose", experiment.experiment_id, told, actor=who, now=now)
         return identity
 
     return in_transaction(database, work)
@@ -447,57 +379,8 @@ def _draft(
     )
 
 
-def _end(
-    connection: Connection,
-    experiment: Experiment,
-    state: str,
-    verdict: ExperimentVerdict,
-    reason: str,
-    *,
-    actor: str,
-    now: datetime,
-) -> None:
-    connection.execute(
-        update(experiments)
-        .where(_COLUMNS.experiment_id == experiment.experiment_id, _COLUMNS.state == "running")
-        .values(state=state, verdict=str(verdict), reason=reason, ended_by=actor, ended_at=now)
-    )
-    told: dict[str, JsonValue] = {"state": state, "verdict": str(verdict), "reason": reason}
-    _record(connection, "experiment.end", experiment.experiment_id, told, actor=actor, now=now)
-
-
-def _record(
-    connection: Connection, action: str, identity: str, payload: Mapping[str, JsonValue], *, actor: str, now: datetime
-) -> None:
-    event = audit.Event(action=action, subject_type="experiment", subject_id=identity, payload=payload)
-    audit.append(connection, event, actor=actor, at=now)
-
-
 def _person(actor: str) -> str:
     who = clean_name(actor)
     if is_machine(who):
         raise NotPermitted(f"{who!r} is a name reserved for machines; experiments are a person's (META_PIPELINE_ACTOR)")
     return who
-
-
-def _check_content(experiment: Experiment) -> None:
-    """Refuse an experiment whose terms were changed after its start."""
-    fixed: dict[str, JsonValue] = {
-        "strategy_id": experiment.strategy_id,
-        "knob": experiment.knob_path,
-        "incumbent": level_to_json(experiment.incumbent_value),
-        "challenger": level_to_json(experiment.challenger_value),
-        "incumbent_version": experiment.incumbent_version,
-        "outcome_rule": dict(experiment.outcome_rule),
-        "started_at": instant(experiment.started_at),
-    }
-    at_path = level_at(experiment.challenger_config, experiment.knob_path)
-    if digest(fixed) != experiment.digest or level_to_json(at_path) != level_to_json(experiment.challenger_value):
-        raise ContentTampered(
-            f"the terms of experiment {experiment.experiment_id} are not those it was started with; stop it, look for "
-            "who changed it, and start a new one"
-        )
-
-
-def _experiment(row: Row[Any]) -> Experiment:
-    return Experiment(**row._asdict())

@@ -15,7 +15,7 @@ from meta_pipeline.proposals.draft import ProposalDraft
 from meta_pipeline.proposals.knobs import Knob, RiskDirection
 from meta_pipeline.proposals.outcome_rule import OutcomeRule
 from meta_pipeline.proposals.states import Status
-from meta_pipeline.store import automation, governance, tiers
+from meta_pipeline.store import automation, automation_freezes, governance, tiers
 from meta_pipeline.store.automation import Round
 from meta_pipeline.store.database import Database
 from meta_pipeline.store.rules import rules_of
@@ -33,7 +33,7 @@ from meta_pipeline_tests.store.governed import (
     propose,
     save,
 )
-from meta_pipeline_tests.store.replays import settings
+from meta_pipeline_tests.store.known_truth import settings
 
 pytestmark = pytest.mark.database
 
@@ -156,14 +156,14 @@ def test_off_frozen_stale_controls_a_freeze_or_no_budget_each_stop_it(ready: Dat
     assert failed(now=NOW + timedelta(hours=27)) == ["negative controls"]
     assert failed(now=NOW - timedelta(minutes=1)) == ["negative controls"]
     assert failed(max_changes=0) == ["budget"]
-    automation.freeze(ready, reason="holiday", actor="zoe", now=NOW)
+    automation_freezes.freeze(ready, reason="holiday", actor="zoe", now=NOW)
     assert failed() == ["automation"]
     assert run(ready).frozen == "holiday"
     with pytest.raises(NotPermitted, match="a person lifts it"):
-        automation.unfreeze(ready, reason="go on", actor="meta-pipeline", now=NOW)
-    automation.unfreeze(ready, reason="back", actor="zoe", now=NOW)
+        automation_freezes.unfreeze(ready, reason="go on", actor="meta-pipeline", now=NOW)
+    automation_freezes.unfreeze(ready, reason="back", actor="zoe", now=NOW)
     with pytest.raises(NothingToDo):
-        automation.unfreeze(ready, reason="back", actor="zoe", now=NOW)
+        automation_freezes.unfreeze(ready, reason="back", actor="zoe", now=NOW)
     assert [one.outcome for one in run(ready).results] == ["applied"]
 
 

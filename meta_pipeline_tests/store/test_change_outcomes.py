@@ -19,8 +19,8 @@ from meta_pipeline_tests.backtests.runs import trading_days
 from meta_pipeline_tests.proposals.governed import LIVE
 from meta_pipeline_tests.store.governed import NOW, actions, approved, decide, declare, live, prepare
 from meta_pipeline_tests.store.invariants import check_invariants
+from meta_pipeline_tests.store.known_truth import MARKET, after, hand_in_runs, settings
 from meta_pipeline_tests.store.processes import start_process
-from meta_pipeline_tests.store.replays import MARKET, after, hand_in_runs, settings
 from meta_pipeline_tests.store.workers import judge_and_die
 
 pytestmark = pytest.mark.database
@@ -168,7 +168,7 @@ def test_a_replay_that_fails_is_named_and_stops_none_of_the_others(database: Dat
     declare(database, "OTHER")
     hand_in_runs(database, "STRAT", "OTHER")
     bad, good = applied(database), applied(database, strategy_id="OTHER")
-    given = "STRAT=meta_pipeline_tests.store.replays:broken_replay,*=meta_pipeline_tests.store.replays:replay"
+    given = "STRAT=meta_pipeline_tests.store.known_truth:broken_replay,*=meta_pipeline_tests.store.known_truth:replay"
     night = judging.judge_all(database, now=NOW + timedelta(days=100), settings=settings(replays=given))
     assert night.failed == {bad: "RuntimeError: the data vendor is down"}
     assert [one.change_id for one in night.judged] == [good]

@@ -12,7 +12,7 @@ from meta_pipeline.store.experiments import Experiment, ExperimentLook
 from meta_pipeline_tests.proposals.governed import LIVE
 from meta_pipeline_tests.store.governed import NOW, actions, approved, by_hand, decide, live, prepare
 from meta_pipeline_tests.store.invariants import check_invariants
-from meta_pipeline_tests.store.replays import after, hand_in_runs, settings
+from meta_pipeline_tests.store.known_truth import after, hand_in_runs, settings
 
 pytestmark = pytest.mark.database
 

@@ -65,7 +65,7 @@ def judge_and_die(database: Database, change_id: str, step: str, until: str) -> 
 
     from meta_pipeline import failpoints
     from meta_pipeline.store.change_outcomes import judge_change
-    from meta_pipeline_tests.store.replays import settings
+    from meta_pipeline_tests.store.known_truth import settings
 
     failpoints.arm_by(settings(failpoint=step, failpoints_armed=True))
     judge_change(
