@@ -29,7 +29,7 @@ class Power(StrEnum):
     REVERT = "revert"
     FREEZE = "freeze"
     LIFT = "lift a freeze"
-    MANAGE = "manage people, keys and limits"
+    MANAGE = "manage people, keys, limits and declarations"
     SEAL = "seal the audit log"
 
 

@@ -14,8 +14,9 @@ from meta_pipeline.proposals.configs import level_at
 from meta_pipeline.proposals.diff import show, touched_keys
 from meta_pipeline.proposals.identity import clean_name
 from meta_pipeline.proposals.knobs import Knob, RiskDirection
+from meta_pipeline.proposals.roles import Power
 from meta_pipeline.proposals.strategy import Strategy
-from meta_pipeline.store import audit
+from meta_pipeline.store import audit, people
 from meta_pipeline.store.schema import config_versions, strategies, strategy_knobs
 
 _BOUNDS = ("lower", "upper", "max_step")
@@ -83,6 +84,8 @@ def declare(connection: Connection, strategy: Strategy, *, actor: str, now: date
     ------
     InputError
         If the configuration of a new strategy breaks its own knobs.
+    NotPermitted
+        If there are operators, and the one who declares something new is none.
     Conflict
         If the strategy exists and the configuration is neither the one first declared nor the live one: the
         live configuration moves through proposals only.
@@ -227,6 +230,7 @@ def add_version(
 
 
 def _create(connection: Connection, strategy: Strategy, *, actor: str, now: datetime) -> Declared:
+    people.require(connection, actor, Power.MANAGE)
     objections = [
         objection
         for knob in strategy.knobs
@@ -279,6 +283,8 @@ def _redeclare(
         if digest(before.get(name)) != digest(after.get(name))
     }
     if changed:
+        # Bounds and directions of risk are what every other rule rests on.
+        people.require(connection, actor, Power.MANAGE)
         connection.execute(
             update(strategies)
             .where(strategies.c.strategy_id == strategy.strategy_id)

@@ -78,6 +78,9 @@ def test_a_role_closes_what_it_is_for_once_it_is_given_and_stays_closed_when_nob
         propose(database, "lookback", 21)
     with pytest.raises(errors.NotPermitted, match="'dora' may not apply: it takes the role approver or operator"):
         apply(database, record)
+    with pytest.raises(errors.NotPermitted, match="'ann' may not manage people, keys, limits and declarations"):
+        declare(database, knobs=())  # knobs and bounds are what every other rule rests on
+    declare(database)  # the same again changes nothing
     assert contents(database) == before
     propose(database, "lookback", 21, author="RITA")
     change_id = apply(database, record, actor="Olga").change_id
