@@ -19,7 +19,7 @@ def main(arguments: list[str] | None = None) -> int:
     size.add_argument("--quick", action="store_true", help="fixed seed, fewer campaigns, writes nothing (CI)")
     size.add_argument("--full", action="store_true", help="fixed and fresh seeds; writes docs/proposal-quality.md")
     parser.add_argument("--fresh-seed", type=int, help="the fresh seed of an earlier full run, to repeat it")
-    parser.add_argument("--record", action="store_true", help="with --full: record the measured power")
+    parser.add_argument("--record", action="store_true", help="record the measured power")
     options = parser.parse_args(arguments)
     fresh = None
     if options.full:
@@ -52,7 +52,10 @@ def main(arguments: list[str] | None = None) -> int:
             "n": f"{n:,}",
         }
         document.write(table, looks, DOCUMENT, header)
-    missed = bars.failures(table, looks)
+    elif options.record:
+        bars.record_quick(table)
+    print(bars.monte_carlo(table, looks))
+    missed = bars.failures(table, looks, full=options.full)
     for sentence in missed:
         print(f"MISSED: {sentence}")
     return 1 if missed else 0

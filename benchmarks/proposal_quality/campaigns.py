@@ -28,14 +28,14 @@ def _with_effect(size: float, design: Design) -> World:
     return World(design=design, effects={FOUND: size})
 
 
-NULLS: Final = {f"null, {design}": Cell(world=World(design=design), quick=200, full=600) for design in Design}
+NULLS: Final = {f"null, {design}": Cell(world=World(design=design), quick=60, full=600) for design in Design}
 POWERS: Final = {
-    f"effect {size}, {design}": Cell(world=_with_effect(size, design), quick=100, full=300)
+    f"effect {size}, {design}": Cell(world=_with_effect(size, design), quick=25, full=300)
     for size in (0.3, 0.5)
     for design in Design
 }
 MIXED: Final = {
-    f"effects N(0, .2), {design}": Cell(world=World(design=design, effect_sd=0.2), quick=20, full=200)
+    f"effects N(0, .2), {design}": Cell(world=World(design=design, effect_sd=0.2), quick=3, full=200)
     for design in Design
 }
 _ODD: Final[Mapping[str, dict[str, object]]] = {
@@ -48,11 +48,11 @@ _ODD: Final[Mapping[str, dict[str, object]]] = {
     "drifting effects": {"drift": True},
 }
 ODD_NULLS: Final = {
-    f"null, {name}": Cell(world=World(**changed), quick=10, full=150)  # type: ignore[arg-type]
+    f"null, {name}": Cell(world=World(**changed), quick=2, full=150)  # type: ignore[arg-type]
     for name, changed in _ODD.items()
-} | {"null, leverage only": Cell(world=World(dead=frozenset(range(5))), quick=10, full=150)}
+} | {"null, leverage only": Cell(world=World(dead=frozenset(range(5))), quick=2, full=150)}
 ODD_POWERS: Final = {
-    f"effect 0.5, {name}": Cell(world=World(effects={FOUND: 0.5}, **changed), quick=10, full=150)  # type: ignore[arg-type]
+    f"effect 0.5, {name}": Cell(world=World(effects={FOUND: 0.5}, **changed), quick=2, full=150)  # type: ignore[arg-type]
     for name, changed in _ODD.items()
 }
 CELLS: Final = {**NULLS, **POWERS, **MIXED, **ODD_NULLS, **ODD_POWERS}

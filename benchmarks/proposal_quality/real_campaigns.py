@@ -26,6 +26,7 @@ from meta_pipeline.lab.catalogue import STRATEGIES
 from meta_pipeline.lab.design import mixed_design, with_live
 from meta_pipeline.lab.prices import MARKETS, WARM_UP, Market, Prices, load_prices
 from meta_pipeline.lab.strategy import Config, LabStrategy
+from meta_pipeline.proposals.knobs import Knob
 
 EVIDENCE_YEARS, OUTCOME_YEARS = 5, 2
 N_CONFIGS: Final = 40
@@ -140,7 +141,7 @@ def campaigns(group: str, names: Sequence[str], *, seed: int, incumbents: int = 
         rng = np.random.default_rng([seed, position, *group.encode()])
         designs = []
         for _ in years:
-            incumbent: dict[str, JsonValue] = {k.path: k.choices[int(rng.integers(len(k.choices)))] for k in knobs}
+            incumbent: dict[str, JsonValue] = {k.path: _drawn(k, rng) for k in knobs}
             centred = with_live(strategy, incumbent)
             designs.append((centred, mixed_design(centred, N_CONFIGS, rng), rng.permutation(N_CONFIGS * len(names))))
         pool = {_name(config): config for _, configs, _ in designs for config in configs}
@@ -158,6 +159,11 @@ def campaigns(group: str, names: Sequence[str], *, seed: int, incumbents: int = 
                 paths,
                 order,
             )
+
+
+def _drawn(knob: Knob, rng: np.random.Generator) -> JsonValue:
+    choices = knob.choices or ()
+    return choices[int(rng.integers(len(choices)))]
 
 
 def _name(config: Config) -> str:

@@ -24,7 +24,7 @@ LIVE: Final = config_of(np.zeros(N_KNOBS, dtype=np.int64))
 NULL: Final = "null, 40 looks"
 MIXED: Final = "effects N(0, .2), 40 looks"
 WORLDS: Final[Mapping[str, World]] = {NULL: World(), MIXED: World(effect_sd=0.2)}
-HISTORIES: Final = {"quick": {NULL: 2, MIXED: 2}, "full": {NULL: 40, MIXED: 20}}
+HISTORIES: Final = {"quick": {NULL: 2, MIXED: 1}, "full": {NULL: 40, MIXED: 20}}
 SEED_PLACE: Final = 10_000  # beyond the indices of the single campaigns
 
 

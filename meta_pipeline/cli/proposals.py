@@ -7,6 +7,7 @@ import typer
 from meta_pipeline.canonical import ABSENT, JsonValue
 from meta_pipeline.cli import common
 from meta_pipeline.cli.common import AsJson
+from meta_pipeline.cli.experiment_plan import experiments
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from meta_pipeline.store.audit import AuditEntry
 
 app = typer.Typer(no_args_is_help=True, help="List, show, compare and author proposals.")
+app.command()(experiments)
 
 ProposalId = Annotated[str, typer.Argument(metavar="ID", help="The proposal; the first digits are enough.")]
 Strategy = Annotated[str | None, typer.Option(help="Only this strategy.")]
