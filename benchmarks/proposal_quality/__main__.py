@@ -7,7 +7,7 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks.proposal_quality import bars, campaigns, document, repeated_looks
+from benchmarks.proposal_quality import bars, campaigns, document, real_prices, repeated_looks
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "proposal-quality.md"
 
@@ -51,7 +51,14 @@ def main(arguments: list[str] | None = None) -> int:
             "fresh": str(fresh),
             "n": f"{n:,}",
         }
-        document.write(table, looks, DOCUMENT, header)
+        real = real_prices.run(
+            quick=False,
+            markets="all",
+            seed=campaigns.FIXED_SEED,
+            incumbents=1,
+            tell=lambda line: print(line, file=sys.stderr),
+        )
+        document.write(table, looks, real_prices.chapter(real), DOCUMENT, header)
     elif options.record:
         bars.record_quick(table)
     print(bars.monte_carlo(table, looks))

@@ -78,8 +78,8 @@ a dead knob is one more knob without effect, and falls under alpha.
 """
 
 
-def write(table: Table, looks: Looks, path: Path, header: Mapping[str, str]) -> None:
-    """Write the document to `path` and the plots to the folder `img` beside it."""
+def write(table: Table, looks: Looks, real: Sequence[str], path: Path, header: Mapping[str, str]) -> None:
+    """Write the document to `path` and the plots to the folder `img` beside it; `real`: lines on real prices."""
     images = path.parent / "img"
     images.mkdir(parents=True, exist_ok=True)
     plot_rates(table, images / "proposal-quality-rates.svg")
@@ -88,7 +88,7 @@ def write(table: Table, looks: Looks, path: Path, header: Mapping[str, str]) -> 
         "![False alarms and power of the three contestants](img/proposal-quality-rates.svg)\n\n"
         "![Probability said and share that came](img/proposal-quality-reliability.svg)\n"
     )
-    text = "\n".join([_INTRODUCTION.format(**header), pictures, *sections(table, looks)])
+    text = "\n".join([_INTRODUCTION.format(**header), pictures, *sections(table, looks), *real])
     path.write_text(text.rstrip() + "\n")
 
 
