@@ -74,7 +74,9 @@ def _control(control: Mapping[str, Any]) -> str:
 def _detectable(body: Mapping[str, Any]) -> str:
     if body["detectable_effect"] is None:
         return MISSING
-    needed = "" if body["days_needed"] is None else f"; what is looked for takes {body['days_needed']:,} days"
+    needed = (
+        "" if body["days_needed"] is None else f"; one as found, or as small as matters, takes {body['days_needed']:,}"
+    )
     return f"an effect of {body['detectable_effect']:.2f} by now, with probability 0.8{needed}"
 
 
