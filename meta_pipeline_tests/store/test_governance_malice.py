@@ -36,14 +36,12 @@ def apply(database: Database, record: ProposalRecord, **options: Any) -> Any:
     return governance.apply(database, record.proposal_id, **given)
 
 
-@pytest.mark.parametrize(
-    "path", ["a.b[0]", "__proto__", "constructor.prototype", "k" * 10_240, "a\x00b", "\ud800", "a..b"]
-)
-def test_a_path_that_is_no_declared_knob_is_refused_whatever_it_looks_like(database: Database, path: str) -> None:
+def test_a_path_that_is_no_declared_knob_is_refused_whatever_it_looks_like(database: Database) -> None:
     prepare(database)
     before = contents(database)
-    with pytest.raises((errors.InputError, errors.Blocked)):
-        propose(database, path, 0.5)
+    for path in ("a.b[0]", "__proto__", "constructor.prototype", "k" * 10_240, "a\x00b", "\ud800", "a..b", ""):
+        with pytest.raises((errors.InputError, errors.Blocked)):
+            propose(database, path, 0.5)
     assert contents(database) == before
 
 
@@ -60,24 +58,23 @@ def test_the_odd_names_that_json_allows_are_values_and_nothing_else(database: Da
     check_invariants(database)
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf"), 1e400, "\x00", "\ud800", [float("nan")]])
-def test_a_value_that_json_does_not_have_is_refused(database: Database, value: Any) -> None:
+def test_a_value_that_json_does_not_have_is_refused(database: Database) -> None:
     prepare(database)
     before = contents(database)
-    for knob in ("risk.max_vol", "risk", "mode"):
-        with pytest.raises((errors.InputError, errors.Blocked)):
-            propose(database, knob, value)
+    not_json: tuple[Any, ...] = (float("nan"), float("inf"), -float("inf"), 1e400, "\x00", "\ud800", [float("nan")])
+    for value in not_json:
+        for knob in ("risk.max_vol", "risk", "mode"):
+            with pytest.raises((errors.InputError, errors.Blocked)):
+                propose(database, knob, value)
     assert contents(database) == before
 
 
-@pytest.mark.parametrize(
-    "name", ["\u0412\u043eb", "B\u043eb", "Bob\u200b", "B\u00adob", "\u202eboB", "Bob\x00", "\ud800"]
-)
-def test_a_look_alike_of_an_approver_approves_nothing(database: Database, name: str) -> None:
+def test_a_look_alike_of_an_approver_approves_nothing(database: Database) -> None:
     prepare(database)
     record = propose(database)
-    with suppress(errors.InputError):
-        assert decide(database, record, by=name).outcome == "refused"
+    for name in ("\u0412\u043eb", "B\u043eb", "Bob\u200b", "B\u00adob", "\u202eboB", "Bob\x00", "\ud800"):
+        with suppress(errors.InputError):
+            assert decide(database, record, by=name).outcome == "refused", name
     assert status(database, record) == "PENDING"
 
 
