@@ -2,10 +2,11 @@
 
 Belongs here: that score, as it was. Does not belong here: any use of it to choose (objective holds the repaired one).
 
-Its faults, by their number in docs/search.md: a drawdown of zero costs 0.2 and one of -30 % nothing (5), volatility
-adds up to 0.1 (6), so that a flawless strategy scores 0.65 and misses the 0.70 that deployment asks (7); every series
-is annualised by root 252 (8); persistence counts 28 rows for four weeks and has no benchmark (9); efficiency counts
-purchases as losses (10); infinities and NaN vanish (11); two scores are compared by an absolute 0.05 (12).
+Its faults, by their number in the tests of the predecessor's bugs: a drawdown of zero costs 0.2 and one of -30 %
+nothing (5), volatility adds up to 0.1 (6), so that a flawless strategy scores 0.65 and misses the 0.70 that deployment
+asks (7); every series is annualised by root 252 (8); persistence counts 28 rows for four weeks and has no benchmark
+(9); efficiency counts purchases as losses (10); infinities and NaN vanish (11); two scores are compared by an absolute
+0.05 (12).
 """
 
 import math
