@@ -9,7 +9,7 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python; do \
 export DAGSTER_HOME := $(CURDIR)/dagster_home
 UV := $(BIN)/uv pip install --quiet --python $(BIN)/python
 
-.PHONY: help run tour test lint format dev bench bench-quality clean lock install install-dev
+.PHONY: help run tour test lint format dev bench bench-search bench-quality clean lock install install-dev
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
@@ -39,6 +39,9 @@ dev: install ## Dagster's UI and daemon, on the embedded database
 
 bench: install-dev ## every benchmark: ours beside a named rival, in the same run
 	@for benchmark in benchmarks/[a-z]*.py; do echo "== $$benchmark"; $(BIN)/python $$benchmark || exit 1; done
+
+bench-search: install-dev ## the search's regret beside Optuna's Hyperband, its bookkeeping, and a whole iteration of forests
+	@$(BIN)/python -m benchmarks.search
 
 bench-quality: $(VENV)/.installed-bench ## proposals on campaigns with a planted truth, beside two rivals; writes docs/proposal-quality.md
 	@$(BIN)/python -m benchmarks.proposal_quality --full

@@ -12,6 +12,7 @@ import argparse
 import hashlib
 import math
 import os
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
@@ -299,6 +300,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="fewer seeds, two budgets, fewer bars")
     parser.add_argument("--only", choices=["regret", "bookkeeping", "forests"])
     asked = parser.parse_args()
+    sys.path.insert(0, str(Path(__file__).parents[1]))  # jobs name this module as `benchmarks.search`
     if asked.only in {None, "bookkeeping"}:
         bookkeeping()
     if asked.only in {None, "regret"}:

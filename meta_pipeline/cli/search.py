@@ -1,22 +1,29 @@
 """`meta-pipeline search`: find parameters by Hyperband, go on after a crash, look at what was found."""
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from meta_pipeline.canonical import JsonValue
 from meta_pipeline.cli import common
 from meta_pipeline.cli.common import AsJson
-from meta_pipeline.errors import InputError
+from meta_pipeline.cli.search_bar import bar_of
+from meta_pipeline.cli.search_input import (
+    FORESTS,
+    evaluator_settings,
+    executor_named,
+    one_thread_each,
+    read_object,
+    usual_name,
+    worker_name,
+)
 
 if TYPE_CHECKING:
     from meta_pipeline.hyperband.executors import Executor
     from meta_pipeline.hyperband.ledger import Ledger
-    from meta_pipeline.hyperband.progress import Progress
     from meta_pipeline.hyperband.results import SearchResult
     from meta_pipeline.hyperband.search_settings import SearchSettings
     from meta_pipeline.store.database import Database
@@ -24,14 +31,13 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="Find a strategy's parameters by Hyperband, on real prices.")
 
-FORESTS = "meta_pipeline.hyperband.forest_evaluator:build"
-
 Name = Annotated[str, typer.Argument(help="The search's name.")]
 Workers = Annotated[
     int | None, typer.Option(min=1, help="Processes that evaluate; unset: one per core. Never changes what is found.")
 ]
 WhereToRun = Annotated[
-    Literal["local", "in-process", "dask"], typer.Option("--executor", help="What runs the evaluations.")
+    Literal["local", "in-process", "dask", "dagster"],
+    typer.Option("--executor", help="What runs the evaluations; dagster: begin here, launch `hyperband_search` there."),
 ]
 Scheduler = Annotated[str | None, typer.Option(help="Address of a Dask scheduler; unset: a cluster on this machine.")]
 Iterations = Annotated[int | None, typer.Option(min=1, help="How often all brackets run in all.")]
@@ -83,11 +89,11 @@ def run(
 
     drawn = common.settings().seed if seed is None else seed
     reference = Reference(
-        target=evaluator, settings=_evaluator_settings(evaluator, data, symbols, r=r, eta=eta, more=set_ or [])
+        target=evaluator, settings=evaluator_settings(evaluator, data, symbols, r=r, eta=eta, more=set_ or [])
     )
     built = reference.build()
     given = SearchSettings(
-        name=name or _usual_name(data, built.fingerprint, f"r{r}-eta{eta}-seed{drawn}"),
+        name=name or usual_name(data, built.fingerprint, f"r{r}-eta{eta}-seed{drawn}"),
         maximum_resource=r,
         eta=eta,
         allocation=allocation,
@@ -98,18 +104,21 @@ def run(
         overlap=overlap,
         objectives=parse_objectives(PARETO if objectives == "pareto" else objectives),
         min_improvement=min_improvement,
-        live_config=None if live is None else _read_object(live),
+        live_config=None if live is None else read_object(live),
         evaluator=reference,
         fingerprint=built.fingerprint,
         space=built.space,
     )
+    if executor == "dagster":
+        _begin_for_dagster(given, as_json=as_json)
+        return
     with _opened(given.name) as (place, database):
         from meta_pipeline.hyperband.ledger import create_or_open
 
         def begin() -> "Ledger":
             return create_or_open(place.storage, given)
 
-        _go_on(place, database, given.name, begin, _executor(executor, workers, scheduler), as_json=as_json)
+        _go_on(place, database, given.name, begin, executor_named(executor, workers, scheduler), as_json=as_json)
 
 
 @app.command()
@@ -132,7 +141,7 @@ def resume(
                 ledger.extend(ledger.settings.with_iterations(iterations))
             return ledger
 
-        _go_on(place, database, name, begin, _executor(executor, workers, scheduler), as_json=as_json)
+        _go_on(place, database, name, begin, executor_named(executor, workers, scheduler), as_json=as_json)
 
 
 @app.command()
@@ -202,12 +211,12 @@ def _go_on(
     from meta_pipeline.hyperband.search import Search
     from meta_pipeline.store import search as kept
 
-    _one_thread_each()
+    one_thread_each()
     with place.lock(name):
         ledger = begin()
-        search = Search(ledger, place.checkpoints, worker=_worker(), clock=time.time)
+        search = Search(ledger, place.checkpoints, worker=worker_name(), clock=time.time)
         try:
-            with executor, _bar(ledger.settings) as on_progress:
+            with executor, bar_of(ledger.settings) as on_progress:
                 search.run(executor, on_progress=on_progress)
         finally:
             result = result_of(ledger.settings, ledger.entries())
@@ -282,12 +291,20 @@ def _result(name: str) -> "tuple[SearchResult, dict[str, JsonValue] | None]":
 
 
 @contextmanager
-def _opened(name: str) -> "Iterator[tuple[SearchPlace, Database]]":
-    """Open where searches are: PostgreSQL if the settings name a server, else a folder of the project's home."""
+def _opened(name: str, *, shared: bool = False) -> "Iterator[tuple[SearchPlace, Database]]":
+    """Open where a search is: in PostgreSQL if the settings name a server, or it was begun there (`shared`).
+
+    Otherwise it is in a folder of the project's home.
+    """
+    from meta_pipeline.store import search as kept
     from meta_pipeline.store.search_ledgers import database_place, folder_place
 
     with common.open_database() as database:
-        if database.is_embedded:
+        with database.connect() as connection:
+            begun_there = any(
+                found.search_name == name and found.place == database.url for found in kept.list_searches(connection)
+            )
+        if database.is_embedded and not (shared or begun_there):
             yield folder_place(common.settings().home / "search"), database
         else:
             from meta_pipeline.orchestration.search_worker import checkpoints_of
@@ -295,97 +312,21 @@ def _opened(name: str) -> "Iterator[tuple[SearchPlace, Database]]":
             yield database_place(database, checkpoints_of(name, database)), database
 
 
-def _executor(kind: str, workers: int | None, scheduler: str | None) -> "Executor":
-    from meta_pipeline.hyperband.executors import InProcess, LocalPool
+def _begin_for_dagster(given: "SearchSettings", *, as_json: bool) -> None:
+    """Write the search into PostgreSQL, where Dagster's workers find it, and say how it is launched."""
+    from meta_pipeline.hyperband.ledger import create_or_open
+    from meta_pipeline.hyperband.results import result_of
+    from meta_pipeline.store import search as kept
 
-    if scheduler is not None and kind != "dask":
-        raise InputError(f"--scheduler {scheduler} is for --executor dask, and the executor is {kind}")
-    if kind == "in-process":
-        return InProcess()
-    if kind == "dask":
-        from meta_pipeline.hyperband.dask_executor import DaskExecutor
-
-        return DaskExecutor(scheduler, workers=workers if scheduler else workers or _cores())
-    return LocalPool(workers or _cores())
-
-
-def _evaluator_settings(
-    evaluator: str, data: Path | None, symbols: str | None, *, r: int, eta: int, more: list[str]
-) -> dict[str, Any]:
-    import json
-
-    settings: dict[str, Any] = {}
-    if evaluator == FORESTS:
-        named = [symbol.strip() for symbol in symbols.split(",")] if symbols else None
-        source = {"path": None if data is None else str(data.expanduser().absolute()), "symbols": named}
-        settings = {"data": source, "max_resource": r, "eta": eta}
-    elif data is not None or symbols is not None:
-        raise InputError(f"--data and --symbols are of the built-in strategy; {evaluator} takes --set KEY=JSON")
-    for item in more:
-        key, equals, text = item.partition("=")
-        if not (key and equals):
-            raise InputError(f"--set {item!r} is not KEY=JSON, as in --set horizon=12")
-        try:
-            settings[key] = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise InputError(f"--set {item!r}: {text!r} is no JSON ({error}); texts need quotes: '\"auto\"'") from error
-    return settings
-
-
-def _usual_name(data: Path | None, fingerprint: str, rest: str) -> str:
-    return f"{'lab' if data is None else data.stem}-{fingerprint[:8]}-{rest}"
-
-
-def _read_object(path: Path) -> dict[str, Any]:
-    import json
-
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"cannot read a configuration from {path}: {error}") from error
-    if not isinstance(found, dict):
-        raise InputError(f"{path} holds {type(found).__name__}; a configuration is a JSON object")
-    return found
-
-
-@contextmanager
-def _bar(settings: "SearchSettings") -> "Iterator[Callable[[Progress], None]]":
-    """Show a bar on standard error: rung, bracket, best, time left. Piped, it is not there."""
-    from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bar
-
-    console = common.console(stderr=True)
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.percentage:>3.0f} %"),
-        TimeRemainingColumn(),
+    with _opened(given.name, shared=True) as (place, database):
+        ledger = create_or_open(place.storage, given)
+        result = result_of(ledger.settings, ledger.entries())
+        with database.begin() as connection:
+            kept.record(connection, result, place=place.described, now=common.now())
+    launch: JsonValue = {"resources": {"search_of_run": {"config": {"search": given.name}}}}
+    told = f"{given.name} is begun. Launch the job hyperband_search in Dagster with the configuration\n{launch}"
+    common.emit(
+        {"search": given.name, "job": "hyperband_search", "run_config": launch},
+        as_json=as_json,
+        human=lambda console: console.print(told, markup=False),
     )
-    with Bar(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("Beginning ...", total=1.0)
-
-        def on_progress(progress: "Progress") -> None:
-            best = (
-                "none yet" if progress.best_value is None else f"{progress.best_value:.3f} at {progress.best_resource}"
-            )
-            where = f"iteration {(progress.iteration or 0) + 1}/{settings.iterations}  bracket {progress.bracket}"
-            told = f"{where}  rung {progress.rung}  best {best}"
-            bar.update(task, completed=progress.finished_share, description=told)
-
-        yield on_progress
-
-
-def _one_thread_each() -> None:
-    """Let each worker process compute with one thread: two cores have room for two, not for two times two."""
-    for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
-        os.environ.setdefault(variable, "1")
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _worker() -> str:
-    import socket
-
-    return f"{socket.gethostname()}/{os.getpid()}"

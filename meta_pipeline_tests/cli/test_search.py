@@ -3,12 +3,13 @@
 import csv
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
 
 from meta_pipeline.cli import common
-from meta_pipeline.cli.search import _bar
+from meta_pipeline.cli.search_bar import bar_of
 from meta_pipeline.hyperband.progress import Progress
 from meta_pipeline.hyperband.slots import Slot
 from meta_pipeline_tests.cli.shell import Shell
@@ -19,14 +20,19 @@ TOY = ("--evaluator", "meta_pipeline_tests.hyperband.toy:build")
 SMALL = (*TOY, "--r", "9", "--seed", "7", "--executor", "in-process", "--name", "toy")
 
 
+def answer(shell: Shell, *arguments: str) -> dict[str, Any]:
+    """The answer itself, without the fields that name the command."""
+    return {key: value for key, value in shell.ask("search", *arguments).items() if not key.startswith("schema")}
+
+
 def test_a_search_runs_is_looked_at_and_exported_and_again_changes_nothing(shell: Shell, tmp_path: Path) -> None:
-    first = shell.ask("search", "run", *SMALL)
+    first = answer(shell, "run", *SMALL)
     assert first["finished"]
     assert first["evaluations"] == 22
     assert first["digest"] == toy.slow_search(str(tmp_path / "same"), 0, {})
-    assert shell.ask("search", "run", *SMALL) == first
-    assert shell.ask("search", "resume", "toy", "--executor", "in-process") == first
-    assert shell.ask("search", "show", "toy") == first
+    assert answer(shell, "run", *SMALL) == first
+    assert answer(shell, "resume", "toy", "--executor", "in-process") == first
+    assert answer(shell, "show", "toy") == first
 
     (listed,) = shell.ask("search", "status")["searches"]
     assert (listed["search"], listed["finished"], listed["digest"]) == ("toy", True, first["digest"])
@@ -63,6 +69,21 @@ def test_more_iterations_beside_a_live_configuration_and_its_verdict_in_words(sh
     assert shell.run("search", "resume", "toy", "--iterations", "1").code == 5
 
 
+def test_a_search_for_dagster_is_begun_here_and_run_there(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from meta_pipeline.orchestration.search_job import search_job
+
+    begun = shell.ask("search", "run", *TOY, "--r", "3", "--seed", "7", "--name", "there", "--executor", "dagster")
+    assert not shell.ask("search", "show", "there")["finished"]
+    ran = search_job(begun["job"], waves=3).execute_in_process(run_config=begun["run_config"])
+    assert ran.success
+    shown = shell.ask("search", "show", "there")
+    assert shown["finished"]
+    assert shown["digest"] == toy.slow_search(str(tmp_path), 0, {}, resource=3)
+    assert shell.run("search", "resume", "there", "--executor", "dagster").code == 1
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
@@ -81,22 +102,22 @@ def test_more_iterations_beside_a_live_configuration_and_its_verdict_in_words(sh
 def test_what_cannot_be_done_is_said_with_the_way_out(
     shell: Shell, arguments: tuple[str, ...], code: int, said: str
 ) -> None:
-    answer = shell.run("search", *arguments)
-    assert (answer.code, said in answer.err) == (code, True), answer
+    told = shell.run("search", *arguments)
+    assert (told.code, said in told.err) == (code, True), told
 
 
 @pytest.mark.slow
 def test_a_search_on_real_prices_ends_with_every_gate_and_an_honest_verdict(shell: Shell) -> None:
     arguments = ("search", "run", "--symbols", "SP500", "--r", "3", "--set", "n_folds=3", "--seed", "1")
-    answer = shell.ask(*arguments, "--executor", "in-process")
-    verdict = answer["verdict"]
+    found = shell.ask(*arguments, "--executor", "in-process")
+    verdict = found["verdict"]
     assert verdict["trials"] == 5
     assert not verdict["winner"]
     assert verdict["summary"].startswith("No winner: ")
     gates = {gate["name"]: gate["passed"] for gate in verdict["gates"]}
     assert not gates["deflated Sharpe ratio"]
     assert verdict["earlier_looks"] is None  # the holdout is still closed
-    assert "No winner: " in shell.run("search", "show", answer["search"]).out
+    assert "No winner: " in shell.run("search", "show", found["search"]).out
 
 
 def test_the_bar_says_where_the_search_is_and_is_not_there_when_piped(
@@ -117,12 +138,12 @@ def test_the_bar_says_where_the_search_is_and_is_not_there_when_piped(
         best_resource=3,
         cpu_seconds=1.0,
     )
-    with _bar(toy.search_settings()) as on_progress:
+    with bar_of(toy.search_settings()) as on_progress:
         on_progress(progress)
     assert capsys.readouterr().err == ""
     terminal = Console(stderr=True, force_terminal=True, width=120)
     monkeypatch.setattr(common, "console", lambda **_: terminal)
-    with _bar(toy.search_settings()) as on_progress:
+    with bar_of(toy.search_settings()) as on_progress:
         on_progress(progress)
     shown = capsys.readouterr().err
     assert "bracket 2  rung 3  best 0.500 at 3" in shown

@@ -1,15 +1,17 @@
 """Searches in the database: the ledger in its own schema, checkpoints as rows, and the results that others read."""
 
 import time
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 
 from meta_pipeline.errors import Conflict, NotFound
 from meta_pipeline.hyperband.checkpoints import EvaluationRecord
 from meta_pipeline.hyperband.executors import InProcess
+from meta_pipeline.hyperband.holdout import Opening
 from meta_pipeline.hyperband.ledger import create_or_open, ledger_digest, open_existing
 from meta_pipeline.hyperband.results import result_of
 from meta_pipeline.hyperband.search import Search
@@ -18,6 +20,7 @@ from meta_pipeline.store import migrations, search
 from meta_pipeline.store.database import Database
 from meta_pipeline.store.search_checkpoints import DatabaseCheckpoints
 from meta_pipeline.store.search_ledgers import checkpoints_in, database_coordinator, database_place
+from meta_pipeline.store.search_verdict import open_once
 from meta_pipeline_tests.hyperband import toy
 
 pytestmark = pytest.mark.database
@@ -64,6 +67,25 @@ def test_only_one_process_coordinates_a_search_in_the_database(database: Databas
         raise AssertionError("unreachable")
     with database_coordinator(database, "toy"):
         pass
+
+
+def test_a_holdout_is_opened_once_per_as_of_date_and_earlier_looks_are_counted(database: Database) -> None:
+    def look(config: str, as_of: date, scope: str = "four forests: SP500") -> int:
+        wanted = Opening(scope=scope, as_of=as_of, first_day=date(2026, 1, 1), last_day=as_of, config=config * 64)
+        with database.begin() as connection:
+            return open_once(connection, wanted, search_name="weekly", actor="ann", now=NOW)
+
+    november, december = date(2026, 11, 20), date(2026, 12, 20)
+    assert look("a", november) == 0
+    assert look("a", november) == 0  # the same again is no new look
+    with pytest.raises(Conflict, match="opened once per as-of date"):
+        look("b", november)
+    assert look("b", december) == 1  # somebody saw most of these days
+    assert look("b", november, scope="four forests: WTI") == 0
+    with database.connect() as connection:
+        assert connection.execute(text("SELECT count(*) FROM holdout_openings")).scalar_one() == 3
+    with pytest.raises(DBAPIError, match="holdout_openings"), database.begin() as connection:
+        connection.execute(text("DELETE FROM holdout_openings"))
 
 
 def test_checkpoints_in_the_database_survive_and_a_damaged_one_is_not_taken(database: Database) -> None:
