@@ -23,6 +23,7 @@ from meta_pipeline.orchestration.policy_starts import closed_trades, policy, pol
 from meta_pipeline.orchestration.pruning import prune_runs
 from meta_pipeline.orchestration.resources import DatabaseResource
 from meta_pipeline.orchestration.schedules import nightly_at_two, prune_runs_weekly
+from meta_pipeline.orchestration.search_job import hyperband_search
 from meta_pipeline.orchestration.sensors import failed_checks, failed_runs, new_backtests
 from meta_pipeline.orchestration.waiting import stale_assets, waiting_approvals
 
@@ -59,6 +60,7 @@ def build_definitions(resources: Mapping[str, Any] | None = None, *, nightly: An
             nightly,
             policy,
             retrain_meta_model,
+            hyperband_search,
             # a person acts: these have no schedule and no sensor
             approve_proposals,
             apply_approved,
