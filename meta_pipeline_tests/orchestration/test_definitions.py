@@ -149,7 +149,7 @@ def test_loading_connects_to_nothing_and_needs_no_setting(tmp_path: Path) -> Non
         [sys.executable, "-c", code], env=environment, cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert loaded.returncode == 0, loaded.stderr
-    assert loaded.stdout.strip() == "10"
+    assert loaded.stdout.strip() == "11"
 
 
 def test_the_resource_shows_no_password() -> None:
