@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="Declare strategies, their knobs and live configuration.")
 
-_FIELDS = {"strategy_id", "family", "description", "knobs", "live_config"}
+_FIELDS = {"strategy_id", "family", "description", "knobs", "live_config", "risk_limits"}
 
 
 @app.command("list")
@@ -91,7 +91,7 @@ def show(strategy_id: Annotated[str, typer.Argument(help="The strategy.")], as_j
 
 @app.command()
 def declare(
-    file: Annotated[Path, typer.Argument(help="JSON or YAML: strategy_id, knobs, live_config, family, description.")],
+    file: Annotated[Path, typer.Argument(help="JSON or YAML: strategy_id, knobs, live_config, family, risk_limits.")],
     as_json: AsJson = False,
 ) -> None:
     """Declare a strategy, or declare it again with other knobs. The live configuration is never moved by this."""
@@ -157,21 +157,36 @@ def read_strategy(file: Path) -> "Strategy":
         If the file cannot be read, or says something that a declaration cannot.
     """
     from meta_pipeline.proposals.knobs import knob_of
+    from meta_pipeline.proposals.parameters import RiskLimits
     from meta_pipeline.proposals.strategy import Strategy
 
     declared = _read(file)
     unknown, missing = sorted(set(declared) - _FIELDS), sorted({"strategy_id", "knobs", "live_config"} - set(declared))
     if unknown or missing:
         raise InputError(f"{file}: unknown fields {unknown}, missing fields {missing}; there are {sorted(_FIELDS)}")
-    for name, wanted in (("strategy_id", str), ("family", str), ("description", str), ("live_config", dict)):
+    for name, wanted in (
+        ("strategy_id", str),
+        ("family", str),
+        ("description", str),
+        ("live_config", dict),
+        ("risk_limits", dict),
+    ):
         if not isinstance(declared.get(name, wanted()), wanted):
             raise InputError(f"{file}: {name} is {declared[name]!r}; it must be {_KINDS[wanted]}")
     knobs = declared["knobs"]
     if not isinstance(knobs, list) or not all(isinstance(knob, dict) for knob in knobs):
         raise InputError(f"{file}: knobs must be a list of objects, each with a path and a knob_type")
-    return Strategy(**{**declared, "knobs": tuple(knob_of(knob) for knob in knobs)})
+    limits = RiskLimits.from_json(declared.get("risk_limits", {}))
+    return Strategy(**{**declared, "knobs": tuple(knob_of(knob) for knob in knobs), "risk_limits": limits})
 
 
+_TYPES: tuple[tuple[str, type], ...] = (
+    ("strategy_id", str),
+    ("family", str),
+    ("description", str),
+    ("live_config", dict),
+    ("risk_limits", dict),
+)
 _KINDS: dict[type, str] = {str: "a text", dict: "an object"}
 
 
@@ -202,6 +217,7 @@ def strategy_json(record: "StrategyRecord") -> dict[str, JsonValue]:
         "description": strategy.description,
         "knobs": [knob.to_json() for knob in strategy.knobs],
         "live_config": dict(strategy.live_config),
+        "risk_limits": strategy.risk_limits.to_json(),
         "live_version": record.live_version,
         "live_digest": record.live_digest,
         "created_by": record.created_by,

@@ -67,6 +67,7 @@ def judge(strategy_id: str, database: DatabaseResource) -> Judged:
             "live": record.live_digest,
             "knobs": [knob.to_json() for knob in record.strategy.knobs],
             "parameters": parameters.to_json(),
+            "limits": record.strategy.risk_limits.to_json(),
             "regimes": labels,
             "experience": None if experience is None else experience.digest(),
         }
@@ -78,6 +79,7 @@ def judge(strategy_id: str, database: DatabaseResource) -> Judged:
             knobs=record.strategy.knobs,
             live=record.strategy.live_config,
             parameters=parameters,
+            limits=record.strategy.risk_limits,
             regimes=regimes,
             experience=experience,
         )

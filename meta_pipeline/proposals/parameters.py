@@ -1,7 +1,8 @@
 """What a person may set about proposals: error rate, bootstrap, smallest effect, risk limits, thresholds."""
 
 import math
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
 
 from meta_pipeline.canonical import JsonValue
 from meta_pipeline.errors import InputError
@@ -144,6 +145,24 @@ class RiskLimits:
         _require(
             self.drawdown is None or -1 <= self.drawdown <= 0, "drawdown", self.drawdown, "between -1 and 0, or None"
         )
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, object]) -> "RiskLimits":
+        """Read limits that a person wrote, or `to_json`; those that are left out have their defaults.
+
+        Raises
+        ------
+        InputError
+            Naming a limit that does not exist, or a value that is no number.
+        """
+        known = {item.name for item in fields(cls)}
+        unknown = sorted(set(data) - known)
+        if unknown:
+            raise InputError(f"risk_limits has {', '.join(unknown)}; there are {', '.join(sorted(known))}")
+        for name, value in data.items():
+            number = isinstance(value, int | float) and not isinstance(value, bool)
+            _require(value is None or number, f"risk_limits.{name}", value, "a number, or null for no limit")
+        return cls(**{name: None if value is None else float(value) for name, value in data.items()})  # type: ignore[arg-type]
 
     def to_json(self) -> dict[str, JsonValue]:
         """Return the limits as a JSON object."""

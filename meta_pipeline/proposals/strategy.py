@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from meta_pipeline.canonical import JsonValue, canonical_json
 from meta_pipeline.errors import InputError
 from meta_pipeline.proposals.knobs import Knob
+from meta_pipeline.proposals.parameters import RiskLimits
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,6 +19,8 @@ class Strategy:
         At most 64 characters each. Strategies of one family share what is learned about their knobs.
     live_config
         The configuration at the time of the declaration. Later ones come from applied proposals only.
+    risk_limits
+        How much more risk one proposed change may bring.
 
     Raises
     ------
@@ -31,6 +34,7 @@ class Strategy:
     live_config: Mapping[str, JsonValue]
     family: str = ""
     description: str = ""
+    risk_limits: RiskLimits = RiskLimits()  # noqa: RUF009 -- frozen
 
     def __post_init__(self) -> None:
         for name, least in (("strategy_id", 1), ("family", 0)):

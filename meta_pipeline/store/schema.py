@@ -67,6 +67,8 @@ strategies: Final = Table(
     Column("live_version", Integer),
     _created_at(),
     _required("created_by", String(128)),
+    Column("risk_limits", JSONB),
+    _an_object("risk_limits"),
     _check("strategy_id <> ''"),
     # Two tables cite each other; `use_alter` lets either be created first.
     ForeignKeyConstraint(

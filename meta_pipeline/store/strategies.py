@@ -14,6 +14,7 @@ from meta_pipeline.proposals.configs import level_at
 from meta_pipeline.proposals.diff import show, touched_keys
 from meta_pipeline.proposals.identity import clean_name
 from meta_pipeline.proposals.knobs import Knob, RiskDirection
+from meta_pipeline.proposals.parameters import RiskLimits
 from meta_pipeline.proposals.roles import Power
 from meta_pipeline.proposals.strategy import Strategy
 from meta_pipeline.store import audit, people
@@ -123,6 +124,7 @@ def load(connection: Connection, strategy_id: str) -> StrategyRecord:
             description=row.description,
             knobs=_knobs(connection, strategy_id),
             live_config=live.config,
+            risk_limits=RiskLimits() if row.risk_limits is None else RiskLimits.from_json(row.risk_limits),
         ),
         live_version=live.version,
         live_digest=live.digest,
@@ -255,7 +257,12 @@ def _create(connection: Connection, strategy: Strategy, *, actor: str, now: date
     connection.execute(
         update(strategies)
         .where(strategies.c.strategy_id == strategy.strategy_id)
-        .values(live_version=1, family=strategy.family, description=strategy.description)
+        .values(
+            live_version=1,
+            family=strategy.family,
+            description=strategy.description,
+            risk_limits=strategy.risk_limits.to_json(),
+        )
     )
     _write_knobs(connection, strategy)
     event = audit.Event(
@@ -267,6 +274,7 @@ def _create(connection: Connection, strategy: Strategy, *, actor: str, now: date
             "knobs": [knob.to_json() for knob in strategy.knobs],
             "family": strategy.family,
             "description": strategy.description,
+            "risk_limits": strategy.risk_limits.to_json(),
         },
     )
     audit.append(connection, event, actor=actor, at=now)
@@ -288,7 +296,11 @@ def _redeclare(
         connection.execute(
             update(strategies)
             .where(strategies.c.strategy_id == strategy.strategy_id)
-            .values(family=strategy.family, description=strategy.description)
+            .values(
+                family=strategy.family,
+                description=strategy.description,
+                risk_limits=strategy.risk_limits.to_json(),
+            )
         )
         connection.execute(delete(strategy_knobs).where(strategy_knobs.c.strategy_id == strategy.strategy_id))
         _write_knobs(connection, strategy)
@@ -305,7 +317,11 @@ def _redeclare(
 
 
 def _declaration(strategy: Strategy) -> dict[str, JsonValue]:
-    declared: dict[str, JsonValue] = {"family": strategy.family, "description": strategy.description}
+    declared: dict[str, JsonValue] = {
+        "family": strategy.family,
+        "description": strategy.description,
+        "risk_limits": RiskLimits.from_json(strategy.risk_limits.to_json()).to_json(),
+    }
     for knob in strategy.knobs:
         # Stored numbers are doubles, so that a bound declared as 1 reads back as 1.0.
         numbers = {name: None if (n := getattr(knob, name)) is None else float(n) for name in _BOUNDS}

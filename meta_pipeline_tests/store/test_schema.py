@@ -22,7 +22,10 @@ INFINITY = float("inf")
 
 # Table -> constraint -> rows that break it, each as what is different from the valid row.
 BROKEN: dict[str, dict[str, list[dict[str, Any]]]] = {
-    "strategies": {"strategy_id_check": [{"strategy_id": ""}]},
+    "strategies": {
+        "strategy_id_check": [{"strategy_id": ""}],
+        "risk_limits_check": [{"risk_limits": [1]}, {"risk_limits": 2}],
+    },
     "strategy_knobs": {
         "path_check": [{"path": ""}],
         "lower_bound_check": [{"lower_bound": -INFINITY}, {"lower_bound": NAN, "upper_bound": None}],

@@ -9,6 +9,7 @@ from sqlalchemy.exc import DBAPIError
 from meta_pipeline.backtests import record
 from meta_pipeline.errors import Conflict, InputError, NotFound
 from meta_pipeline.proposals.knobs import Knob, RiskDirection
+from meta_pipeline.proposals.parameters import RiskLimits
 from meta_pipeline.proposals.strategy import Strategy
 from meta_pipeline.store import audit, governance, strategies
 from meta_pipeline.store.backtests import RunStore
@@ -39,6 +40,20 @@ def test_what_was_declared_is_read_back_value_for_value(database: Database) -> N
     assert record.strategy == declared
     assert json.dumps(record.strategy.live_config, sort_keys=True) == json.dumps(config, sort_keys=True)
     assert (record.live_version, record.created_by) == (1, "cleo")
+
+
+def test_risk_limits_are_kept_with_the_strategy_and_a_change_of_them_is_audited(database: Database) -> None:
+    limits = RiskLimits(volatility_rise=0, drawdown_rise=None, drawdown=-0.3)
+    declared = strategy("S", risk_limits=limits)
+    again(database, declared)
+    with database.connect() as connection:
+        assert strategies.load(connection, "S").strategy.risk_limits == limits
+    assert again(database, declared).changed == ()
+    assert again(database, strategy("S")).changed == ("risk_limits",)
+    with pytest.raises(InputError, match=r"risk_limits has leverage; there are drawdown"):
+        RiskLimits.from_json({"leverage": 2})
+    with pytest.raises(InputError, match=r"risk_limits.volatility is 'low'; it must be a number"):
+        RiskLimits.from_json({"volatility": "low"})
 
 
 def test_the_same_declaration_again_writes_nothing_even_after_the_configuration_has_moved(database: Database) -> None:

@@ -104,3 +104,6 @@ CREATE TRIGGER candidate_predictions_append_only BEFORE UPDATE OR DELETE ON cand
     FOR EACH ROW EXECUTE FUNCTION refuse_change();
 CREATE TRIGGER candidate_predictions_no_truncate BEFORE TRUNCATE ON candidate_predictions
     FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+
+-- How much more risk a strategy accepts from one change; NULL: the engine's defaults.
+ALTER TABLE strategies ADD COLUMN risk_limits jsonb CHECK (jsonb_typeof(risk_limits) = 'object');
