@@ -186,7 +186,7 @@ def draw(found: Example, path: Path) -> None:
     axes.bar(np.arange(len(order)), found.sharpe[order], color="#9bb7d4", width=0.85)
     axes.axhline(found.holding, color="#b03a2e", linewidth=1.5)
     axes.annotate(
-        f"buying and holding, {found.holding:.2f}", (0.3, found.holding), (0.3, found.holding + 0.02), color="#b03a2e"
+        f"buying and holding, {found.holding:.2f}", (0.0, found.holding), (-0.4, found.holding + 0.08), color="#b03a2e"
     )
     axes.set_xticks([])
     axes.set_xlabel(f"{len(order)} crossovers, from the worst to the best ({found.names[found.best]})")
