@@ -9,7 +9,7 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python; do \
 export DAGSTER_HOME := $(CURDIR)/dagster_home
 UV := $(BIN)/uv pip install --quiet --python $(BIN)/python
 
-.PHONY: help run tour test lint format dev bench bench-search bench-quality clean lock install install-dev
+.PHONY: help docs run tour test lint format dev bench bench-search bench-quality clean lock install install-dev
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
@@ -50,6 +50,9 @@ clean: ## stop the embedded database; remove the environment, caches and local s
 	@-test -x $(BIN)/meta-pipeline && $(BIN)/meta-pipeline db stop
 	@rm -rf $(VENV) .meta_pipeline .pytest_cache .mypy_cache .ruff_cache .hypothesis artifacts
 	@cd dagster_home && git clean -fdxq . 2>/dev/null || true
+
+docs: install ## write docs/cli.md anew, from the commands
+	@$(BIN)/python -m meta_pipeline.cli.reference > docs/cli.md
 
 lock: install-dev ## write the lock files anew
 	@PATH="$(CURDIR)/$(BIN):$$PATH" scripts/lock

@@ -105,7 +105,8 @@ def emit(payload: JsonValue, *, as_json: bool, human: Callable[["Console"], None
     Parameters
     ----------
     payload
-        The answer as JSON; an object gets `schema_version` beside its own fields.
+        The answer as JSON. Beside its own fields it gets `schema`, which names command and version, like
+        "meta-pipeline/proposals.list/1", and `schema_version`, the version alone.
     as_json
         What the user asked for with `--json`.
     human
@@ -114,8 +115,45 @@ def emit(payload: JsonValue, *, as_json: bool, human: Callable[["Console"], None
     if not as_json:
         human(console())
         return
-    document = {"schema_version": JSON_SCHEMA_VERSION, **payload} if isinstance(payload, dict) else payload
-    sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    sys.stdout.write(json.dumps(document(payload), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def document(payload: JsonValue) -> dict[str, JsonValue]:
+    """Return an answer with the name and version of its schema before it."""
+    schema = f"meta-pipeline/{command_name()}/{JSON_SCHEMA_VERSION}"
+    named: dict[str, JsonValue] = {"schema": schema, "schema_version": JSON_SCHEMA_VERSION}
+    return named | (payload if isinstance(payload, dict) else {"items": payload})
+
+
+def command_name() -> str:
+    """Return the command that runs, its words joined by dots; "unknown" where none was parsed."""
+    # Typer vendors click privately; there is no public way to ask.
+    from typer._click.globals import get_current_context
+
+    context = get_current_context(silent=True)
+    return "unknown" if context is None else ".".join(context.command_path.split()[1:])
+
+
+@contextmanager
+def progress(description: str, *, total: int | None) -> Iterator[Callable[[int, int | None, str], None]]:
+    """Show a bar on standard error while something long is done; nothing where that is no terminal.
+
+    Yields
+    ------
+    Callable
+        Takes how many are done by now, of how many, and what comes next.
+    """
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    shown = console(stderr=True)
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=shown, transient=True, disable=not shown.is_terminal) as bar:
+        task = bar.add_task(description, total=total)
+
+        def step(done: int, total: int | None, following: str) -> None:
+            bar.update(task, completed=done, total=total, description=f"{description}: {following}")
+
+        yield step
 
 
 def confirm_digest(digest: str, *, what: str) -> None:

@@ -73,5 +73,5 @@ def safe_cell(value: JsonValue) -> str:
 
 
 def _as_json(lines: "list[InventoryLine]") -> str:
-    document = {"schema_version": common.JSON_SCHEMA_VERSION, "strategies": [line.to_json() for line in lines]}
+    document = common.document({"strategies": [line.to_json() for line in lines]})
     return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"

@@ -1,7 +1,9 @@
 """Entry point: collects the commands and turns every error into one message and one exit code."""
 
 import json
+import os
 import sys
+from difflib import get_close_matches
 from importlib import import_module
 from typing import Annotated, Any
 
@@ -10,6 +12,7 @@ from typer.core import TyperGroup
 from typer.main import get_command as click_command
 
 from meta_pipeline import __version__
+from meta_pipeline.cli.hints import next_command
 from meta_pipeline.errors import MetaPipelineError
 
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -38,6 +41,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "db": ("db", "The database: status, migrate, check, stop, backup, restore."),
     "model": ("model", "Train, judge, verify and replay the meta-model."),
     "lab": ("lab", "A real campaign on real prices."),
+    "completion": ("completion:completion", "The script that lets a shell complete these commands."),
 }
 """Command -> (where it lives, help). Where: a module under meta_pipeline.cli that has a Typer `app`, or
 `module:function` for a command without subcommands. A module is imported when its command is used."""
@@ -58,13 +62,26 @@ class LazyGroup(TyperGroup):
             return None
         module, _, function = COMMANDS[cmd_name][0].partition(":")
         found = getattr(import_module(f"meta_pipeline.cli.{module}"), function or "app")
+        if not function:
+            # Help of a command is as plain and as quick as that of all of them.
+            found.rich_markup_mode = None
+            # A shell completes the whole, not a part.
+            found._add_completion = False
         if function:
-            single = typer.Typer(add_completion=False)
+            single = typer.Typer(add_completion=False, rich_markup_mode=None)
             single.command()(found)
             found = single
         command = click_command(found)
         command.name = cmd_name
         return command
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Find the command; where there is none, say which one may be meant, and how to see them all."""
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            near = get_close_matches(args[0], COMMANDS, n=2)
+            meant = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
+            ctx.fail(f"No such command {args[0]!r}.{meant}")
+        return super().resolve_command(ctx, args)
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Write plain help: Typer's own would import rich, and every command for its first sentence."""
@@ -91,6 +108,7 @@ app = typer.Typer(
     name="meta-pipeline",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,
     help="The governed feedback loop of systematic trading.",
 )
 
@@ -106,6 +124,8 @@ def _root(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
+    # `main` takes it out of the arguments, wherever it stands; here it is for the help.
+    no_color: Annotated[bool, typer.Option("--no-color", help="No colours; NO_COLOR=1 does the same.")] = False,
 ) -> None:
     """Hold the options of the command itself."""
 
@@ -113,8 +133,12 @@ def _root(
 def main() -> None:
     """Run the command line; the process ends with the exit code of `meta_pipeline.errors`."""
     as_json = "--json" in sys.argv
+    if "--no-color" in sys.argv:
+        sys.argv.remove("--no-color")
+        os.environ["NO_COLOR"] = "1"
     try:
-        ended = app(standalone_mode=not as_json)
+        # Also where it was started as `python -m meta_pipeline`.
+        ended = app(prog_name="meta-pipeline", standalone_mode=not as_json)
     except MetaPipelineError as error:
         _report(error)
         sys.exit(error.exit_code)
@@ -122,13 +146,20 @@ def main() -> None:
         sys.exit(MetaPipelineError.exit_code)
     except typer.TyperException as error:
         # Only with --json: what the parser refuses is a document too.
-        sys.stdout.write(json.dumps({"error": {"code": "usage", "message": error.format_message()}}) + "\n")
+        _write_error({"code": "usage", "message": error.format_message()})
         sys.exit(error.exit_code)
     sys.exit(ended if isinstance(ended, int) else 0)
 
 
 def _report(error: MetaPipelineError) -> None:
+    after = next_command(error)
     if "--json" in sys.argv:
-        sys.stdout.write(json.dumps({"error": {"code": error.code, "message": str(error)}}) + "\n")
-    else:
-        sys.stderr.write(f"error ({error.code}): {error}\n")
+        _write_error({"code": error.code, "message": str(error), **({} if after is None else {"next": after})})
+        return
+    sys.stderr.write(f"error ({error.code}): {error}\n")
+    if after is not None:
+        sys.stderr.write(f"next: {after}\n")
+
+
+def _write_error(error: dict[str, str]) -> None:
+    sys.stdout.write(json.dumps({"schema": "meta-pipeline/error/1", "error": error}) + "\n")

@@ -21,27 +21,35 @@ app = typer.Typer()
 @app.command()
 def nightly(
     strategy: Annotated[str | None, typer.Option(help="Only this strategy.")] = None,
+    shard: Annotated[
+        str | None, typer.Option(help="Only part i of n of the strategies, as i/n: several of these share a night.")
+    ] = None,
     verbose: Annotated[bool, typer.Option("--verbose", help="Show Dagster's log, on standard error.")] = False,
     as_json: common.AsJson = False,
 ) -> None:
     """Absorb all pending runs, write the diagnostics, propose; then show what waits for a person.
 
-    Runs the same Dagster job as the nightly schedule, in this process. With DAGSTER_HOME set, the run shows in the UI.
+    Runs the same Dagster job as the nightly schedule, in this process; with --shard, on its part of the strategies.
+    With DAGSTER_HOME set, the run shows in the UI.
+
     Exit code 3: nothing was pending, and no proposal is open.
     """
+    from meta_pipeline.orchestration.isolation import watched_by
     from meta_pipeline.orchestration.once import run_nightly
     from meta_pipeline.orchestration.open_proposals import read_open
+    from meta_pipeline.orchestration.refreshing import Shard
     from meta_pipeline.orchestration.resources import DatabaseResource
 
     settings = common.settings()
+    part = None if shard is None else Shard.parse(shard)
     with common.open_database() as opened:
         database = DatabaseResource(opened, settings=lambda: settings, clock=common.now)
         if strategy is not None:
             _require_strategy(database, strategy)
         pending = _pending(database, strategy)
         chosen = () if strategy is None else (strategy,)
-        with common.console(stderr=True).status("Computing aggregates, diagnostics and proposals ..."):
-            summary = run_nightly(database, strategies=chosen, verbose=verbose)
+        with common.progress("Aggregates, diagnostics, proposals", total=None) as step, watched_by(step):
+            summary = run_nightly(database, strategies=chosen, shard=part, verbose=verbose)
         if summary.error is not None:
             raise MetaPipelineError(f"the run {summary.run_id} failed: {summary.error}")
         with database.connect() as connection:

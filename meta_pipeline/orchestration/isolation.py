@@ -4,7 +4,9 @@ Belongs here: the loop that every asset has in common, and the check that says w
 """
 
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Final, Generic, TypeVar
 
@@ -15,6 +17,22 @@ from meta_pipeline.errors import Unhealthy
 T = TypeVar("T")
 
 CHECK_NAME: Final = "every_strategy_went_through"
+
+
+Watcher = Callable[[int, int, str], None]
+"""Told how many strategies are through, of how many, and which one is next."""
+
+_WATCHER: ContextVar[Watcher | None] = ContextVar("watcher", default=None)
+
+
+@contextmanager
+def watched_by(watcher: Watcher) -> Iterator[None]:
+    """Tell somebody how far the loops below are: a person at a terminal, for a run in this process."""
+    before = _WATCHER.set(watcher)
+    try:
+        yield
+    finally:
+        _WATCHER.reset(before)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +60,10 @@ def each_strategy(strategies: Sequence[str], work: Callable[[str], T], log: dg.D
         If the database itself fails: then nothing can be said about any strategy, and the run fails.
     """
     outcome: Outcome[T] = Outcome()
-    for strategy in strategies:
+    watcher = _WATCHER.get()
+    for number, strategy in enumerate(strategies):
+        if watcher is not None:
+            watcher(number, len(strategies), strategy)
         try:
             outcome.done[strategy] = work(strategy)
         except Unhealthy:
