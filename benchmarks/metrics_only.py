@@ -137,6 +137,7 @@ def predecessor(database: Any) -> tuple[int, int]:
         for name in ("annualised_sharpe", "cumulative_return", "annualised_vol")
     }
     compared = []
+    names = ("annualised_sharpe", "cumulative_return", "annualised_vol")
     for key in sorted({key for row in rows for key in row["config"]}):
         groups: dict[Any, list[Any]] = {}
         for row in rows:
@@ -144,15 +145,25 @@ def predecessor(database: Any) -> tuple[int, int]:
             if value is not None:
                 groups.setdefault(tuple(value) if isinstance(value, list) else value, []).append(row)
         if len(groups) >= 2:
-            first, second = list(groups.values())[:2]
-            if min(len(first), len(second)) >= 2:
+            pair = list(groups.values())[:2]
+            if min(map(len, pair)) >= 2:
                 low, high = (
-                    np.mean([row["metrics"].get("annualised_sharpe", 0.0) for row in g]) for g in (first, second)
+                    [float(np.mean([r["metrics"].get(n, 0.0) for r in group])) for n in names] for group in pair
                 )
-                compared.append((key, float(high - low)))
-    low = [row for row in rows if row["metrics"].get("annualised_sharpe", 0.0) < 0.5]
+                compared.append((key, [after - before for before, after in zip(low, high, strict=True)]))
+    # It keeps an entry with the whole configuration for each run that underperforms or is risky.
+    underperforming = [
+        {"run_id": row["run_id"], "sharpe": value, "config": row["config"], "reason": f"Sharpe {value:.2f} below 0.50"}
+        for row in rows
+        if (value := row["metrics"].get("annualised_sharpe", 0.0)) < 0.5
+    ]
+    risky = [
+        {"run_id": row["run_id"], "config": row["config"], "metrics": row["metrics"]}
+        for row in rows
+        if row["metrics"].get("annualised_vol", 0.0) > 0.30 or row["metrics"].get("max_drawdown", 0.0) < -0.20
+    ]
     assert means["annualised_vol"] > 0
-    assert len(low) <= len(rows)
+    assert len(underperforming) + len(risky) <= 2 * len(rows)
     return len(rows), len(compared)
 
 

@@ -188,26 +188,26 @@ class _Encoder:
         self._n += len(values)
 
     def _scalars(self, kind: type, values: Sequence[Level]) -> list[int]:
-        index = self._index.setdefault(kind, {})
+        index, levels = self._index.setdefault(kind, {}), self._levels
         codes = list(map(index.get, values))
-        if None in codes:
-            for value in dict.fromkeys(values):
-                if value not in index:
-                    self._add(index, value, value)
-            return [index[value] for value in values]
-        return codes  # type: ignore[return-value]  # no None is left
+        if None not in codes:
+            return codes  # type: ignore[return-value]  # no None is left
+        for value in dict.fromkeys(values):
+            if value not in index:
+                index[value] = len(levels)
+                levels.append(value)
+        if kind is float and 0.0 in index:
+            levels[index[0.0]] = 0.0  # negative zero is zero
+        return [index[value] for value in values]
 
     def _one(self, value: Level) -> int:
         if type(value) in SCALARS:
             return self._scalars(type(value), (value,))[0]
         index, key = self._index.setdefault(dict, {}), canonical_json(value)  # type: ignore[arg-type]
         if key not in index:
-            self._add(index, key, value)
+            index[key] = len(self._levels)
+            self._levels.append(value)
         return index[key]
-
-    def _add(self, index: dict[object, int], key: object, value: Level) -> None:
-        index[key] = len(self._levels)
-        self._levels.append(0.0 if type(value) is float and value == 0.0 else value)  # negative zero is zero
 
     def pad(self, n: int) -> None:
         """Say that objects up to `n` lack the key."""
