@@ -125,5 +125,5 @@ def evidence_table(plan: "ExperimentPlan") -> "Table":
             }
             for one in plan.more_evidence
         ),
-        empty="None: an effect of this size would have been found.",
+        empty="None: of the changes tested on returns, an effect of this size would have been found.",
     )

@@ -165,7 +165,9 @@ def _experiments(campaign: Campaign, path: str, live: Level, level: Level) -> tu
         levels = {**base, path: value}
         wanted.append((levels, config_json(levels)))
     experiments = []
-    for block, _ in campaign.distinct.block_labels[:MAX_EXPERIMENT_BLOCKS]:
+    # Where no run has returns, the ones that only reported metrics say where to run.
+    labels = campaign.distinct.block_labels or campaign.metrics_only.block_labels
+    for block, _ in labels[:MAX_EXPERIMENT_BLOCKS]:
         for levels, config in wanted:
             if not _has_run(campaign, block, levels):
                 why = f"compares {path} = {show_level(level)} with {show_level(live)} at the live configuration"

@@ -54,3 +54,18 @@ def test_days_and_markets_grow_with_the_square_of_what_is_to_be_found() -> None:
     assert easy.more_evidence == ()
     with pytest.raises(InputError, match="must be positive"):
         plan_experiments(replace(found), knobs=KNOBS, live=LIVE, n_markets=4, worth_finding=0.0)
+
+
+def test_runs_without_returns_are_asked_for_again_with_them() -> None:
+    with_returns = campaign([(0, 0), (1, 0)])
+    bare = panel_of(
+        np.full((0, 8), np.nan),
+        with_returns.configs,
+        blocks=with_returns.blocks,
+        markets=with_returns.markets,
+        periods_per_year=np.nan,
+        reported=[{"annualised_sharpe": float(i)} for i in range(8)],
+    )
+    plan = plan_experiments(propose(bare, knobs=KNOBS, live=LIVE), knobs=KNOBS, live=LIVE, n_markets=4)
+    assert len(plan.runs) == 8
+    assert {run.config["a"] for run in plan.runs} == {0, 1}
