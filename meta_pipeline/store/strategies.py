@@ -257,12 +257,7 @@ def _create(connection: Connection, strategy: Strategy, *, actor: str, now: date
     connection.execute(
         update(strategies)
         .where(strategies.c.strategy_id == strategy.strategy_id)
-        .values(
-            live_version=1,
-            family=strategy.family,
-            description=strategy.description,
-            risk_limits=strategy.risk_limits.to_json(),
-        )
+        .values(live_version=1, **_described(strategy))
     )
     _write_knobs(connection, strategy)
     event = audit.Event(
@@ -272,9 +267,7 @@ def _create(connection: Connection, strategy: Strategy, *, actor: str, now: date
         payload={
             "live_config": config,
             "knobs": [knob.to_json() for knob in strategy.knobs],
-            "family": strategy.family,
-            "description": strategy.description,
-            "risk_limits": strategy.risk_limits.to_json(),
+            **_described(strategy),
         },
     )
     audit.append(connection, event, actor=actor, at=now)
@@ -294,13 +287,7 @@ def _redeclare(
         # Bounds and directions of risk are what every other rule rests on.
         people.require(connection, actor, Power.MANAGE)
         connection.execute(
-            update(strategies)
-            .where(strategies.c.strategy_id == strategy.strategy_id)
-            .values(
-                family=strategy.family,
-                description=strategy.description,
-                risk_limits=strategy.risk_limits.to_json(),
-            )
+            update(strategies).where(strategies.c.strategy_id == strategy.strategy_id).values(**_described(strategy))
         )
         connection.execute(delete(strategy_knobs).where(strategy_knobs.c.strategy_id == strategy.strategy_id))
         _write_knobs(connection, strategy)
@@ -316,12 +303,13 @@ def _redeclare(
     )
 
 
+def _described(strategy: Strategy) -> dict[str, JsonValue]:
+    limits = RiskLimits.from_json(strategy.risk_limits.to_json())  # numbers as they read back: 1 as 1.0
+    return {"family": strategy.family, "description": strategy.description, "risk_limits": limits.to_json()}
+
+
 def _declaration(strategy: Strategy) -> dict[str, JsonValue]:
-    declared: dict[str, JsonValue] = {
-        "family": strategy.family,
-        "description": strategy.description,
-        "risk_limits": RiskLimits.from_json(strategy.risk_limits.to_json()).to_json(),
-    }
+    declared = _described(strategy)
     for knob in strategy.knobs:
         # Stored numbers are doubles, so that a bound declared as 1 reads back as 1.0.
         numbers = {name: None if (n := getattr(knob, name)) is None else float(n) for name in _BOUNDS}
