@@ -9,7 +9,7 @@ from typing import Final, TypeVar
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
-from meta_pipeline.errors import Conflict
+from meta_pipeline.errors import Conflict, DatabaseUnavailable
 from meta_pipeline.store.database import Database
 
 Result = TypeVar("Result")
@@ -19,6 +19,10 @@ ATTEMPTS: Final = 5
 
 _TRY_AGAIN: Final = frozenset({"40P01", "40001"})  # deadlock_detected, serialization_failure
 _LOCK_NOT_AVAILABLE: Final = "55P03"
+_LOST: Final = (
+    "the connection to the database was lost on the way, and it is not known whether this was written; do the same "
+    "again: what was done already is answered so, and nothing is done twice"
+)
 
 
 class _RollBackError(Exception):
@@ -43,11 +47,16 @@ def in_transaction(database: Database, work: Callable[[Connection], Result], *, 
     ------
     Conflict
         If a lock is held by somebody else for longer than the session waits.
+    DatabaseUnavailable
+        If the connection is lost on the way. Lost while it is being committed, it may be written or not: nobody
+        here can know, and the message says so.
     """
     for attempt in range(1, ATTEMPTS + 1):
         try:
             return _once(database, work, dry_run=dry_run)
         except DBAPIError as error:
+            if error.connection_invalidated:
+                raise DatabaseUnavailable(_LOST) from error
             state = sqlstate(error)
             if state == _LOCK_NOT_AVAILABLE:
                 raise Conflict(

@@ -16,11 +16,12 @@ Work = Callable[[Database, int, Barrier], Any]
 START_TIMEOUT = 60.0
 
 
-def _context() -> ForkServerContext:
+def context() -> ForkServerContext:
+    """Return what starts processes: each with connections of its own."""
     # Forked from a server that has the imports and no connections: quick to start, nothing shared.
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["meta_pipeline_tests.store.workers"])
-    return context
+    processes = multiprocessing.get_context("forkserver")
+    processes.set_forkserver_preload(["meta_pipeline_tests.store.workers", "meta_pipeline_tests.faults.injection"])
+    return processes
 
 
 def opened(options: dict[str, str]) -> Database:
@@ -33,12 +34,12 @@ def run_in_processes(database: Database, work: Work, *, count: int) -> list[Any]
 
     An exception in one of them comes back as its type and text: "StaleBase: ...".
     """
-    context = _context()
-    barrier = context.Barrier(count)
-    answers: multiprocessing.Queue[tuple[int, Any]] = context.Queue()
+    processes = context()
+    barrier = processes.Barrier(count)
+    answers: multiprocessing.Queue[tuple[int, Any]] = processes.Queue()
     options = dict(database.address.options)
     started = [
-        context.Process(target=_child, args=(options, work, number, barrier, answers), daemon=True)
+        processes.Process(target=_child, args=(options, work, number, barrier, answers), daemon=True)
         for number in range(count)
     ]
     for process in started:
@@ -59,7 +60,7 @@ def run_in_processes(database: Database, work: Work, *, count: int) -> list[Any]
 
 def start_process(database: Database, work: Callable[..., Any], *arguments: Any) -> BaseProcess:
     """Start `work(database, *arguments)` in a process of its own, and do not wait for it."""
-    process = _context().Process(target=_alone, args=(dict(database.address.options), work, arguments), daemon=True)
+    process = context().Process(target=_alone, args=(dict(database.address.options), work, arguments), daemon=True)
     process.start()
     return process
 

@@ -8,7 +8,6 @@ import pytest
 from sqlalchemy import text
 
 from meta_pipeline.errors import InputError
-from meta_pipeline.failpoints import STEPS
 from meta_pipeline.proposals.states import Status
 from meta_pipeline.store import auto_revert, change_outcomes, changes, governance, judging
 from meta_pipeline.store.change_outcomes import Judged, judge_change
@@ -20,8 +19,6 @@ from meta_pipeline_tests.proposals.governed import LIVE
 from meta_pipeline_tests.store.governed import NOW, actions, approved, decide, declare, live, prepare
 from meta_pipeline_tests.store.invariants import check_invariants
 from meta_pipeline_tests.store.known_truth import MARKET, after, hand_in_runs, settings
-from meta_pipeline_tests.store.processes import start_process
-from meta_pipeline_tests.store.workers import judge_and_die
 
 pytestmark = pytest.mark.database
 
@@ -213,24 +210,3 @@ def test_an_evaluation_ends_with_its_days(database: Database) -> None:
     assert (judged.look.n_days, judged.look.judged_until.isoformat()) == (30, judged.look.body["last_day"])
     with database.connect() as connection:
         assert change_outcomes.due(connection) == []
-
-
-@pytest.mark.parametrize("step", [step for step in STEPS if step.startswith("outcome.")])
-def test_a_process_killed_at_any_step_of_judging_leaves_all_or_nothing(database: Database, step: str) -> None:
-    prepare(database)
-    hand_in_runs(database, "STRAT")
-    change_id = applied(database)
-    process = start_process(database, judge_and_die, change_id, step, after(300).isoformat())
-    process.join(60)
-    assert process.exitcode == -9
-    change = change_of(database, change_id)
-    with database.connect() as connection:
-        n_looks = len(change_outcomes.looks(connection, change_id))
-    whole = step == "outcome.committed"
-    assert (n_looks, change.outcome_verdict, status_of(database, change_id)) == (
-        (1, "KEEP", Status.KEPT) if whole else (0, None, Status.APPLIED)
-    )
-    check_invariants(database)
-    assert judge(database, change_id, 300).outcome == ("known" if whole else "judged")
-    assert status_of(database, change_id) == Status.KEPT
-    check_invariants(database)

@@ -57,17 +57,3 @@ def act(database: Database, number: int, barrier: Barrier, *, acts: list[tuple[A
 
 def racing(acts: list[tuple[Any, ...]]) -> Any:
     return partial(act, acts=acts)
-
-
-def judge_and_die(database: Database, change_id: str, step: str, until: str) -> None:
-    """Judge a change with a failpoint armed: the process kills itself there."""
-    from datetime import date, timedelta
-
-    from meta_pipeline import failpoints
-    from meta_pipeline.store.change_outcomes import judge_change
-    from meta_pipeline_tests.store.known_truth import settings
-
-    failpoints.arm_by(settings(failpoint=step, failpoints_armed=True))
-    judge_change(
-        database, change_id, until=date.fromisoformat(until), now=NOW + timedelta(days=400), settings=settings()
-    )
