@@ -2,15 +2,15 @@
 
 import dagster as dg
 
-from meta_pipeline.orchestration.jobs import nightly
 from meta_pipeline.orchestration.pruning import prune_runs
-from meta_pipeline.orchestration.refreshing import Shard, shard_tags
+from meta_pipeline.orchestration.refreshing import NIGHTLY, Shard, shard_tags
 from meta_pipeline.orchestration.resources import DatabaseResource
 
 
 @dg.schedule(
     name="nightly_at_two",
-    job=nightly,
+    # By name: on Celery it is another job of that name.
+    job_name=NIGHTLY,
     cron_schedule="0 2 * * *",
     execution_timezone="UTC",
     default_status=dg.DefaultScheduleStatus.RUNNING,

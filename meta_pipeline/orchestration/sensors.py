@@ -13,8 +13,7 @@ import dagster as dg
 
 from meta_pipeline.orchestration.alerts import Alert, send
 from meta_pipeline.orchestration.batching import Attempts, Debounce, PendingStrategy, decide
-from meta_pipeline.orchestration.jobs import nightly
-from meta_pipeline.orchestration.refreshing import ALL, REFRESH, refresh_in_flight, scope_tag
+from meta_pipeline.orchestration.refreshing import ALL, NIGHTLY, REFRESH, refresh_in_flight, scope_tag
 from meta_pipeline.orchestration.resources import DatabaseResource
 
 if TYPE_CHECKING:
@@ -27,7 +26,8 @@ TICK_SECONDS = 5
 
 
 @dg.sensor(
-    job=nightly,
+    # By name: on Celery it is another job of that name.
+    job_name=NIGHTLY,
     minimum_interval_seconds=TICK_SECONDS,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description=(

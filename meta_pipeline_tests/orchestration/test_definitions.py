@@ -183,3 +183,14 @@ def test_the_code_location_is_called_as_the_links_expect() -> None:
 
     workspace = yaml.safe_load((ROOT / "workspace.yaml").read_text())
     assert workspace == {"load_from": [{"python_module": DEFAULT_LOCATION}]}
+
+
+def test_on_celery_everything_is_as_everywhere_but_for_the_nights_executor(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("META_PIPELINE_CELERY_BROKER", raising=False)
+    from meta_pipeline.definitions_celery import defs
+
+    spread = defs.get_repository_def()
+    assert {job.name for job in spread.get_all_jobs()} == {job.name for job in REPOSITORY.get_all_jobs()}
+    assert spread.get_job("nightly").executor_def.name == "celery_over_redis"
+    assert REPOSITORY.get_job("nightly").executor_def.name == "in_process"
+    assert {sensor.name for sensor in spread.sensor_defs} == {sensor.name for sensor in REPOSITORY.sensor_defs}
