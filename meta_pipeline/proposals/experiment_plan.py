@@ -147,7 +147,7 @@ def _runs(
     reasons: dict[tuple[str, str], tuple[Mapping[str, JsonValue], dict[str, None]]] = {}
     for candidate in candidates:
         for experiment in candidate.experiments:
-            config: dict[str, JsonValue] = dict(live)
+            config: Mapping[str, JsonValue] = live
             for knob in knobs:
                 config = with_level(config, knob.path, experiment.config.get(knob.path, ABSENT))
             key = experiment.block, canonical_json(config)

@@ -132,7 +132,7 @@ def test_every_figure_is_a_number_or_null_with_a_reason() -> None:
     bare = panel_of(np.full((300, 3), np.nan), [{"k0": i} for i in (0, 5, 9)], dates=panel.dates)
     both = RunPanel(
         run_ids=tuple(f"r{i}" for i in range(panel.n_runs + 3)),
-        configs=panel.configs + bare.configs,
+        configs=[*panel.configs, *bare.configs],
         blocks=panel.blocks + bare.blocks,
         markets=panel.markets + bare.markets,
         dates=panel.dates,

@@ -1,8 +1,11 @@
 """What a person reads of past claims."""
 
+from collections.abc import Mapping
+
+from meta_pipeline.canonical import JsonValue
 from meta_pipeline.report.experience import Past, experience_table, reliability_table
 
-EXPERIENCE = {
+EXPERIENCE: Mapping[str, JsonValue] = {
     "family": "trend",
     "ended_outcomes": 412,
     "alarm": "claims are halved",

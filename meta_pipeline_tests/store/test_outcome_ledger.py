@@ -39,9 +39,8 @@ REPLAYED = (
 
 
 def resource(database: Database, *, replays: str = "", now: datetime = NOW) -> DatabaseResource:
-    return DatabaseResource(
-        database, settings=lambda: Settings(_env_file=None, replays=replays, bootstrap_draws=99), clock=lambda: now
-    )
+    values: dict[str, Any] = {"_env_file": None, "replays": replays, "bootstrap_draws": 99}
+    return DatabaseResource(database, settings=lambda: Settings(**values), clock=lambda: now)
 
 
 def refreshed(database: Database, *, now: datetime = NOW, name: str = NAME) -> None:

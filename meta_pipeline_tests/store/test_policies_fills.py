@@ -2,6 +2,7 @@
 
 import random
 import threading
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -132,7 +133,10 @@ def test_two_fills_under_one_id_contradict_each_other_also_where_they_come_toget
     with database.connect() as connection:
         assert live_refusals.unresolved_refusals(connection, "live") == 1
         (waiting,) = live_refusals.list_refusals(connection, "live", limit=5)
-    assert (waiting["execution_id"], waiting["body"]["price"]) == (buy.execution_id, "1.0")
+    assert (waiting["execution_id"], isinstance(body := waiting["body"], Mapping) and body["price"]) == (
+        buy.execution_id,
+        "1.0",
+    )
 
 
 def test_that_there_were_none_is_said_too_and_never_moves_back(database: Database) -> None:
