@@ -2,7 +2,6 @@
 
 import ipaddress
 import os
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from meta_pipeline.api.app import create_app
@@ -47,7 +46,7 @@ def context_for(
     open_access = is_loopback(host)
     if not open_access:
         with database.connect() as connection:
-            if not any_tokens(connection, now=datetime.now(UTC)):
+            if not any_tokens(connection, now=database.now()):
                 raise NotPermitted(
                     f"{host} can be reached from elsewhere, and there is no token that anybody could sign in with; "
                     "make one first: meta-pipeline tokens new --name NAME --role ROLE"

@@ -42,7 +42,7 @@ def start(
             challenger=to if declared is None else typed_value(declared, to),
             why=reason,
             actor=common.actor(),
-            now=common.now(),
+            now=common.time_of(database),
             settings=common.settings(),
         )
     common.emit(experiment_json(found, None), as_json=as_json, human=lambda console: _print(console, found, None))
@@ -86,7 +86,7 @@ def stop(
 
     with common.open_database() as database:
         found = experiments.stop(
-            database, experiment_id, reason=reason, actor=common.actor(), now=common.now()
+            database, experiment_id, reason=reason, actor=common.actor(), now=common.time_of(database)
         )  # fmt: skip
     common.emit(experiment_json(found, None), as_json=as_json, human=lambda console: _print(console, found, None))
 
@@ -98,7 +98,7 @@ def propose(experiment_id: ExperimentId, as_json: AsJson = False) -> None:
 
     with common.open_database() as database:
         proposal_id = experiments.propose(
-            database, experiment_id, actor=common.actor(), now=common.now(), settings=common.settings()
+            database, experiment_id, actor=common.actor(), now=common.time_of(database), settings=common.settings()
         )
     common.emit(
         {"experiment_id": experiment_id, "proposal_id": proposal_id},

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from meta_pipeline.proposals.states import Status
     from meta_pipeline.report.table import Table
     from meta_pipeline.store.audit import AuditEntry
+    from meta_pipeline.store.database import Database
 
 app = typer.Typer(no_args_is_help=True, help="List, show, compare and author proposals.")
 app.command()(experiments)
@@ -65,7 +66,7 @@ def show(proposal_id: ProposalId, as_json: AsJson = False) -> None:
     settings = common.settings()
     with common.open_database() as database, database.connect() as connection:
         found = proposals.find(connection, proposal_id)
-        record, seen = _seen(connection, found)
+        record, seen = _seen(database, connection, found)
         history = audit.entries(connection, subject_id=found, limit=100)
         scores = change_outcomes.scorecard(connection)
 
@@ -103,7 +104,7 @@ def diff(proposal_id: ProposalId, as_json: AsJson = False) -> None:
     from meta_pipeline.store import proposals
 
     with common.open_database() as database, database.connect() as connection:
-        record, seen = _seen(connection, proposals.find(connection, proposal_id))
+        record, seen = _seen(database, connection, proposals.find(connection, proposal_id))
     common.emit(
         {"proposal": proposal_json(record), **seen.to_json()},
         as_json=as_json,
@@ -358,14 +359,14 @@ def _history_json(history: "list[AuditEntry]") -> list[JsonValue]:
     return [entry_json(entry) for entry in reversed(history)]
 
 
-def _seen(connection: object, proposal_id: str) -> "tuple[ProposalRecord, ApplyResult]":
+def _seen(database: "Database", connection: object, proposal_id: str) -> "tuple[ProposalRecord, ApplyResult]":
     from sqlalchemy import Connection
 
     from meta_pipeline.store import governance, proposals
 
     assert isinstance(connection, Connection)
     record = proposals.get(connection, proposal_id)
-    return record, governance.preview(connection, proposal_id, now=common.now(), settings=common.settings())
+    return record, governance.preview(connection, proposal_id, now=common.time_of(database), settings=common.settings())
 
 
 def _statuses(names: list[str]) -> "tuple[Status, ...]":

@@ -99,7 +99,7 @@ def declare(
 
     strategy = read_strategy(file)
     with common.open_database() as database, database.begin() as connection:
-        done = strategies.declare(connection, strategy, actor=common.actor(), now=common.now())
+        done = strategies.declare(connection, strategy, actor=common.actor(), now=common.time_of(database))
     told = "declared" if done.created else f"changed: {', '.join(done.changed)}" if done.changed else "as it was"
     payload: JsonValue = {
         "strategy_id": done.strategy_id,

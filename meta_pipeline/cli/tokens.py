@@ -33,8 +33,9 @@ def new(
     from meta_pipeline.store.api_tokens import create_token
 
     with common.open_database() as database, database.begin() as connection:
+        now = common.time_of(database)
         text, token = create_token(
-            connection, name=name, role=role, lifetime=timedelta(days=days), actor=common.actor(), now=common.now()
+            connection, name=name, role=role, lifetime=timedelta(days=days), actor=common.actor(), now=now
         )
 
     def human(console: "Console") -> None:
@@ -69,7 +70,7 @@ def revoke(
     from meta_pipeline.store.api_tokens import revoke_token
 
     with common.open_database() as database, database.begin() as connection:
-        token = revoke_token(connection, token_id, actor=common.actor(), now=common.now())
+        token = revoke_token(connection, token_id, actor=common.actor(), now=common.time_of(database))
     common.emit(
         token.to_json(),
         as_json=as_json,
