@@ -9,6 +9,7 @@ from meta_pipeline.proposals.configs import level_at
 from meta_pipeline.store.database import Database
 from meta_pipeline_tests.store import governed
 from meta_pipeline_tests.store.governed import actions, applied, approved, get, live, prepare, propose, status
+from meta_pipeline_tests.store.invariants import check_invariants
 from meta_pipeline_tests.store.processes import run_in_processes
 from meta_pipeline_tests.store.workers import racing
 
@@ -19,15 +20,35 @@ def race(database: Database, *acts: tuple[Any, ...]) -> list[Any]:
     return run_in_processes(database, racing(list(acts)), count=len(acts))
 
 
-def test_of_six_who_apply_one_proposal_one_does_and_five_hear_of_the_same_change(database: Database) -> None:
+def test_of_twenty_four_who_apply_one_proposal_one_does_and_the_others_hear_of_the_same_change(
+    database: Database,
+) -> None:
     prepare(database)
     record = approved(database)
-    answers = race(database, *[("apply", record.proposal_id)] * 6)
+    answers = race(database, *[("apply", record.proposal_id)] * 24)
     outcomes = sorted(outcome for outcome, _ in answers)
-    assert outcomes == ["already_applied"] * 5 + ["applied"]
+    assert outcomes == ["already_applied"] * 23 + ["applied"]
     assert len({change_id for _, change_id in answers}) == 1
     assert live(database).version == 2
     assert actions(database).count("change.apply") == 1
+    check_invariants(database)
+
+
+def test_an_apply_against_edits_writes_exactly_the_content_that_was_approved(database: Database) -> None:
+    prepare(database)
+    record = approved(database)
+    edit, applied_, other_edit = race(
+        database,
+        ("edit", record.proposal_id, "zoe"),
+        ("apply", record.proposal_id),
+        ("edit", record.proposal_id, "Bob"),
+    )
+    assert applied_[0] == "applied"
+    assert all(refused.startswith("IllegalTransition: ") for refused in (edit, other_edit))
+    stored = get(database, record.proposal_id)
+    assert (stored.body_digest, stored.status) == (record.body_digest, "APPLIED")
+    assert live(database).config["risk"] == {"max_vol": 0.25, "cap": 3}
+    check_invariants(database)
 
 
 def test_two_applies_on_one_strategy_lose_nothing_the_second_is_stale_and_says_so(database: Database) -> None:
