@@ -12,7 +12,7 @@ from PIL import Image
 
 from meta_pipeline.backtests.aggregates import Aggregate, Dimension
 from meta_pipeline.proposals.candidate import Rule
-from meta_pipeline.report import pictures
+from meta_pipeline.report import drawings, pictures
 from meta_pipeline.report.pictures import Bar
 from meta_pipeline_tests.report.builders import candidate, effect
 from meta_pipeline_tests.report.test_text import HOSTILE, any_text
@@ -128,7 +128,7 @@ def test_a_candidate_without_an_estimate_is_left_out_of_the_picture() -> None:
 
 def test_equity_of_a_ruined_run_stays_at_zero_and_gaps_are_flat() -> None:
     returns = np.array([0.1, np.nan, -1.5, 0.5])
-    assert pictures._equity(returns).tolist() == pytest.approx([1.1, 1.1, 0.0, 0.0])
+    assert drawings.equity(returns).tolist() == pytest.approx([1.1, 1.1, 0.0, 0.0])
 
 
 def test_thinning_keeps_the_deepest_drawdown() -> None:
