@@ -1,1 +1,1 @@
-"""Records -> tables and pictures, shared by Dagster's metadata, the command line and, later, the pages."""
+"""Records -> tables, charts and documents: one renderer for Dagster's metadata, the report files and the web pages."""

@@ -75,12 +75,13 @@ def reliability_table(past: Sequence[Past], *, title: str = "Reliability of past
             Column(key="said", header="Said, mean", kind=Kind.PROBABILITY),
             Column(key="came", header="Came", kind=Kind.PROBABILITY),
         ),
-        rows=tuple(_bins(past)),
+        rows=tuple(reliability_bins(past)),
         empty="No probability's outcome has ended yet.",
     )
 
 
-def _bins(past: Sequence[Past]) -> Iterator[dict[str, Cell]]:
+def reliability_bins(past: Sequence[Past]) -> Iterator[dict[str, Cell]]:
+    """Return each range of stated probability, with its outcomes, what was said and what came."""
     families = {str(one.experience.get("family", "")): one for one in past}
     for family, one in sorted(families.items()):
         bins = _reliability(one).get("bins")
