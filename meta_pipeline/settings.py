@@ -116,7 +116,7 @@ class Settings(BaseSettings):
         default=26, gt=0, description="Age at which negative controls no longer vouch for automatic application."
     )
     replays: str = Field(
-        default="LAB_*=meta_pipeline.lab.replay:replay",
+        default="LAB_*=meta_pipeline.lab.replay:replay,FOREST_*=meta_pipeline.hyperband.forest_replay:replay",
         description="Backtests that replay a strategy on later days: strategy_pattern=module:function, with commas.",
     )
     actor: str | None = Field(default=None, description="Who acts on the command line; unset means the login name.")

@@ -11,6 +11,7 @@ from meta_pipeline.canonical import JsonValue
 from meta_pipeline.cli import common
 from meta_pipeline.cli.common import AsJson
 from meta_pipeline.cli.search_bar import bar_of
+from meta_pipeline.cli.search_cycle import declare, propose, shadow, watch
 from meta_pipeline.cli.search_input import (
     FORESTS,
     evaluator_settings,
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from meta_pipeline.store.search_ledgers import SearchPlace
 
 app = typer.Typer(no_args_is_help=True, help="Find a strategy's parameters by Hyperband, on real prices.")
+for command in (declare, propose, shadow, watch):
+    app.command()(command)
 
 Name = Annotated[str, typer.Argument(help="The search's name.")]
 Workers = Annotated[
@@ -78,36 +81,54 @@ def run(
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="A setting of the evaluator, KEY=JSON; may be given often.")
     ] = None,
+    strategy: Annotated[
+        str | None,
+        typer.Option(help="A declared strategy: its data, beside its live configuration. FOREST_LAB declares itself."),
+    ] = None,
+    origin: Annotated[
+        str | None, typer.Option(help="Who recorded the file's prices; no winner is proposed without.")
+    ] = None,
     workers: Workers = None,
     executor: WhereToRun = "local",
     scheduler: Scheduler = None,
     as_json: AsJson = False,
 ) -> None:
     """Search; the same command again goes on where it was, and changes nothing once it is finished."""
+    from dataclasses import replace
+
     from meta_pipeline.hyperband.protocol import Reference
     from meta_pipeline.hyperband.search_settings import PARETO, SearchSettings, parse_objectives
 
     drawn = common.settings().seed if seed is None else seed
-    reference = Reference(
-        target=evaluator, settings=evaluator_settings(evaluator, data, symbols, r=r, eta=eta, more=set_ or [])
-    )
-    built = reference.build()
-    given = SearchSettings(
-        name=name or usual_name(data, built.fingerprint, f"r{r}-eta{eta}-seed{drawn}"),
-        maximum_resource=r,
-        eta=eta,
+    if strategy is not None:
+        if data or symbols or live or set_ or evaluator != FORESTS:
+            raise common.UsageError("--strategy brings its data, settings and live configuration: leave the others out")
+        given = _of_strategy(strategy, r=r, eta=eta, seed=drawn, iterations=iterations)
+    else:
+        reference = Reference(
+            target=evaluator,
+            settings=evaluator_settings(evaluator, data, symbols, r=r, eta=eta, more=set_ or [], origin=origin),
+        )
+        built = reference.build()
+        given = SearchSettings(
+            name=name or usual_name(data, built.fingerprint, f"r{r}-eta{eta}-seed{drawn}"),
+            maximum_resource=r,
+            eta=eta,
+            iterations=iterations,
+            seed=drawn,
+            live_config=None if live is None else read_object(live),
+            evaluator=reference,
+            fingerprint=built.fingerprint,
+            space=built.space,
+        )
+    given = replace(
+        given,
         allocation=allocation,
-        iterations=iterations,
-        seed=drawn,
         sampler=sampler,
         promotion=promotion,
         overlap=overlap,
         objectives=parse_objectives(PARETO if objectives == "pareto" else objectives),
         min_improvement=min_improvement,
-        live_config=None if live is None else read_object(live),
-        evaluator=reference,
-        fingerprint=built.fingerprint,
-        space=built.space,
     )
     if executor == "dagster":
         _begin_for_dagster(given, as_json=as_json)
@@ -119,6 +140,18 @@ def run(
             return create_or_open(place.storage, given)
 
         _go_on(place, database, given.name, begin, executor_named(executor, workers, scheduler), as_json=as_json)
+
+
+def _of_strategy(strategy: str, *, r: int, eta: int, seed: int, iterations: int) -> "SearchSettings":
+    """Return the search of a declared strategy; the lab's own is declared if it is not there."""
+    from meta_pipeline.hyperband.forest_strategy import FOREST_LAB, search_of
+    from meta_pipeline.store import search_cycle, strategies
+
+    with common.open_database() as database, database.begin() as connection:
+        if strategy == FOREST_LAB:
+            search_cycle.declare_lab(connection, actor=common.actor(), now=common.time_of(database))
+        config = strategies.live_config(connection, strategy).config
+    return search_of(strategy, config, maximum_resource=r, eta=eta, seed=seed, iterations=iterations)
 
 
 @app.command()
@@ -210,6 +243,7 @@ def _go_on(
     from meta_pipeline.hyperband.results import result_of
     from meta_pipeline.hyperband.search import Search
     from meta_pipeline.store import search as kept
+    from meta_pipeline.store.search_cycle import judge_finished
 
     one_thread_each()
     with place.lock(name):
@@ -222,37 +256,9 @@ def _go_on(
             result = result_of(ledger.settings, ledger.entries())
             with database.begin() as connection:
                 kept.record(connection, result, place=place.described, now=common.now())
-        verdict = _judge(place, database, ledger, result)
+        with common.console(stderr=True).status("Judging the best configuration ..."):
+            verdict = judge_finished(database, place, ledger, result, actor=common.actor(), now=common.now())
     _show(result, top=5, as_json=as_json, verdict=verdict)
-
-
-def _judge(
-    place: "SearchPlace", database: "Database", ledger: "Ledger", result: "SearchResult"
-) -> dict[str, JsonValue] | None:
-    """Put the best before the gates, once; strategies of others have gates of their own."""
-    from meta_pipeline.hyperband.forest_evaluator import ForestEvaluator
-    from meta_pipeline.store import search as kept
-    from meta_pipeline.store import search_verdict
-
-    with database.connect() as connection:
-        stored = kept.get(connection, result.settings.name)
-    if stored.verdict is not None and stored.verdict.get("digest") == result.digest:
-        return dict(stored.verdict)
-    evaluator = result.settings.evaluator.build()
-    if not isinstance(evaluator, ForestEvaluator) or not result.is_finished:
-        return None
-    scope = search_verdict.scope_of(evaluator)
-    search_verdict.declare_scope(ledger, scope.name)
-    with common.console(stderr=True).status("Judging the best configuration ..."):
-        judged = search_verdict.judge_search(
-            database, place, evaluator, result, scope=scope, actor=common.actor(), now=common.now()
-        )
-    if judged is None:
-        return None
-    verdict: dict[str, JsonValue] = {**judged, "digest": result.digest}
-    with database.begin() as connection:
-        search_verdict.keep_verdict(connection, result.settings.name, verdict, now=common.now())
-    return verdict
 
 
 def _show(result: "SearchResult", *, top: int, as_json: bool, verdict: "dict[str, JsonValue] | None" = None) -> None:

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from meta_pipeline.hyperband.executors import Executor
 
 FORESTS = "meta_pipeline.hyperband.forest_evaluator:build"
-"""The built-in strategy."""
+"""The built-in strategy; `forest_strategy.FORESTS`, without what that imports."""
 
 
 def executor_named(kind: str, workers: int | None, scheduler: str | None) -> "Executor":
@@ -37,7 +37,14 @@ def executor_named(kind: str, workers: int | None, scheduler: str | None) -> "Ex
 
 
 def evaluator_settings(
-    evaluator: str, data: Path | None, symbols: str | None, *, r: int, eta: int, more: list[str]
+    evaluator: str,
+    data: Path | None,
+    symbols: str | None,
+    *,
+    r: int,
+    eta: int,
+    more: list[str],
+    origin: str | None = None,
 ) -> dict[str, Any]:
     """Return the JSON settings of an evaluator.
 
@@ -51,7 +58,10 @@ def evaluator_settings(
     settings: dict[str, Any] = {}
     if evaluator == FORESTS:
         named = [symbol.strip() for symbol in symbols.split(",")] if symbols else None
-        source = {"path": None if data is None else str(data.expanduser().absolute()), "symbols": named}
+        if origin is not None and data is None:
+            raise InputError("--origin is about a file: give --data as well")
+        source: dict[str, Any] = {"path": None if data is None else str(data.expanduser().absolute()), "symbols": named}
+        source |= {} if origin is None else {"origin": origin}
         settings = {"data": source, "max_resource": r, "eta": eta}
     elif data is not None or symbols is not None:
         raise InputError(f"--data and --symbols are of the built-in strategy; {evaluator} takes --set KEY=JSON")

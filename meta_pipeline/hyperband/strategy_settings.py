@@ -5,8 +5,11 @@ Belongs here: the settings, read from JSON and checked. Does not belong here: wh
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any, Final
+
+import numpy as np
 
 from meta_pipeline.errors import InputError
 from meta_pipeline.hyperband.bar_files import read_bars
@@ -27,22 +30,43 @@ class Data:
         Which symbols of the file, or markets of the lab; None: all.
     periods_per_year, max_gap_days
         Declared for the file's bars; None: inferred.
+    origin
+        Who recorded the file's prices, in words: "Binance klines, downloaded 2026-11-20". None: nobody has said.
+    until
+        Day (as 2026-11-20) after which bars are left out; None: all are used.
     """
 
     path: str | None = None
     symbols: tuple[str, ...] | None = None
     periods_per_year: float | None = None
     max_gap_days: float | None = None
+    origin: str | None = None
+    until: str | None = None
 
     def bars(self) -> tuple[Bars, ...]:
         """Read and check the bars."""
         if self.path is None:
-            return lab_bars(self.symbols)
-        return read_bars(
-            Path(self.path),
-            symbols=self.symbols,
-            periods_per_year=self.periods_per_year,
-            max_gap_days=self.max_gap_days,
+            return self._known_then(lab_bars(self.symbols))
+        return self._known_then(
+            read_bars(
+                Path(self.path),
+                symbols=self.symbols,
+                periods_per_year=self.periods_per_year,
+                max_gap_days=self.max_gap_days,
+            )
+        )
+
+    def _known_then(self, bars: tuple[Bars, ...]) -> tuple[Bars, ...]:
+        if self.until is None:
+            return bars
+        try:
+            end = np.datetime64(date.fromisoformat(self.until) + timedelta(days=1), "s")
+        except ValueError as error:
+            raise InputError(f"until is {self.until!r}; it is a day, as 2026-11-20") from error
+        kept = [int((series.times < end).sum()) for series in bars]
+        return tuple(
+            series if number == len(series) else series.cut(0, number)
+            for series, number in zip(bars, kept, strict=True)
         )
 
 

@@ -29,6 +29,7 @@ from meta_pipeline.proposals.configs import level_at
 from meta_pipeline.proposals.diff import show
 from meta_pipeline.proposals.digests import tampering
 from meta_pipeline.proposals.identity import is_machine, name_key
+from meta_pipeline.proposals.knob_groups import objection_inside
 from meta_pipeline.proposals.signatures import Message, is_good, read_signature
 from meta_pipeline.proposals.situation import Budget, Check, Checker, Rival, Situation
 from meta_pipeline.proposals.states import Status, require_transition
@@ -198,7 +199,9 @@ def knob_allows(s: Situation) -> Check:
             f"declared are: {', '.join(sorted(s.knobs)) or 'none'}"
         )
         return Check(name="knob", passed=False, error=Blocked, text=text)
-    objection = s.knob.objection_to_change(draft.current, draft.proposed)
+    objection = s.knob.objection_to_change(draft.current, draft.proposed) or objection_inside(
+        s.knobs.values(), draft.target_component, draft.current, draft.proposed
+    )
     if objection is not None:
         return Check(name="knob", passed=False, error=Blocked, text=objection)
     return _passed("knob", f"{show(draft.proposed)} is within what {s.knob.path} is declared to allow")

@@ -127,6 +127,34 @@ def gates_table(verdict: Mapping[str, Any]) -> Table:
     )
 
 
+def triggers_table(strategy: str, watched: Sequence[Mapping[str, Any]]) -> Table:
+    """Return every trigger of a strategy's real outcomes, each with its figure beside the threshold."""
+    return Table(
+        title=f"Outcomes of {strategy}",
+        columns=(
+            Column(key="source", header="Of"),
+            Column(key="trigger", header="Trigger"),
+            Column(key="value", header="Value", kind=Kind.NUMBER),
+            Column(key="threshold", header="Threshold", kind=Kind.NUMBER),
+            Column(key="state", header="State"),
+            Column(key="reason", header="Over what"),
+        ),
+        rows=tuple(
+            {
+                "source": one["source"],
+                "trigger": trigger["name"],
+                "value": trigger["value"],
+                "threshold": trigger["threshold"],
+                "state": "FIRED" if trigger["fired"] else "unknown" if trigger["value"] is None else "quiet",
+                "reason": "; ".join(filter(None, (trigger["reason"], one["note"]))),
+            }
+            for one in watched
+            for trigger in one["triggers"]
+        ),
+        empty=f"{strategy} has traded in no book, and no experiment of it is running: meta-pipeline search shadow NAME",
+    )
+
+
 def write_files(result: SearchResult, folder: Path) -> list[Path]:
     """Write the documented files of a search into a folder, each whole or not at all.
 

@@ -23,6 +23,7 @@ from meta_pipeline.proposals.configs import level_at, with_level
 from meta_pipeline.proposals.digests import instant
 from meta_pipeline.proposals.draft import ProposalDraft
 from meta_pipeline.proposals.identity import MACHINE_ACTOR, clean_name, clean_reason, is_machine
+from meta_pipeline.proposals.knob_groups import objection_inside
 from meta_pipeline.settings import Settings
 from meta_pipeline.store import proposals, strategies
 from meta_pipeline.store.authoring import BY_HAND
@@ -93,7 +94,9 @@ def start(
             raise Blocked(
                 f"{knob} is no declared knob of {strategy_id}; there are: {', '.join(sorted(strategy.knobs))}"
             )
-        objection = declared.objection_to_change(current, challenger)
+        objection = declared.objection_to_change(current, challenger) or objection_inside(
+            strategy.knobs.values(), knob, current, challenger
+        )
         if objection is not None:
             raise Blocked(objection)
         _refuse_second(connection, strategy_id, knob)

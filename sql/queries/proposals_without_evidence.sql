@@ -12,6 +12,17 @@ SELECT p.proposal_id, p.strategy_id,
 FROM meta_config_proposals p
 LEFT JOIN candidates c ON c.candidate_id = p.candidate_id
 WHERE p.author_kind = 'machine'
+  -- A search's winner rests on the verdict of its gates instead.
+  AND NOT (
+      p.candidate_id IS NULL
+      AND p.supporting_metrics ->> 'kind' = 'search'
+      AND EXISTS (
+          SELECT 1 FROM searches s
+          WHERE s.search_name = p.supporting_metrics ->> 'search'
+            AND s.verdict -> 'winner' = CAST('true' AS jsonb)
+            AND s.verdict ->> 'digest' = p.supporting_metrics ->> 'digest'
+      )
+  )
   AND (
       p.candidate_id IS NULL
       OR c.strategy_id <> p.strategy_id
