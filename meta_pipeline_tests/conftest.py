@@ -17,6 +17,11 @@ from meta_pipeline.store.database import Database, engine_of
 from meta_pipeline.store.embedded import EmbeddedServer
 from meta_pipeline.store.postmaster import Postmaster
 from meta_pipeline.store.url import Address
+from meta_pipeline_tests.in_ci import (  # noqa: F401  (pytest finds its hooks by their names, here)
+    pytest_collection_modifyitems,
+    pytest_make_collect_report,
+    pytest_runtest_makereport,
+)
 
 TEMPLATE = "migrated"
 # A test's database does not outlive the test, so nothing waits for the disk.
