@@ -16,6 +16,7 @@ _DRAFT = (
     *("strategy_id", "market_id", "candidate_id", "proposal_type", "target_component", "base_version"),
     *("expected_sharpe_improvement", "expected_return_improvement", "expected_risk_reduction", "confidence_score"),
     *("legacy_confidence", "grade", "risk_change", "rationale", "author", "author_kind", "evidence_digest"),
+    "report_sha256",
 )
 _MOMENTS = ("created_at", "expires_at", "approved_at", "approval_expires_at", "applied_at", "reverted_at")
 

@@ -8,6 +8,7 @@ from meta_pipeline.canonical import ABSENT, JsonValue
 from meta_pipeline.cli import common
 from meta_pipeline.cli.common import AsJson
 from meta_pipeline.cli.experiment_plan import experiments
+from meta_pipeline.cli.report_files import proposal_reports
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -158,6 +159,7 @@ def create(
             author=common.actor(),
             now=common.time_of(database),
             settings=settings,
+            report=proposal_reports(database),
         )
     record = made.record
     told = "saved" if made.new else "there already"
@@ -185,7 +187,12 @@ def edit(
         with database.connect() as connection:
             found = proposals.find(connection, proposal_id)
         record = governance.edit(
-            database, found, rationale=rationale, editor=common.actor(), now=common.time_of(database)
+            database,
+            found,
+            rationale=rationale,
+            editor=common.actor(),
+            now=common.time_of(database),
+            report=proposal_reports(database),
         )
     common.emit(
         proposal_json(record),

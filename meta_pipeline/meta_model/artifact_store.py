@@ -26,16 +26,19 @@ class ArtifactStore(Protocol):
 
 
 class FolderStore:
-    """Artifacts in a folder, one `<sha256>.json` each.
+    """Artifacts in a folder, one file each, named by its sha256.
 
     Parameters
     ----------
     folder
         Made when the first artifact is put.
+    suffix
+        Of the files' names.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, suffix: str = ".json") -> None:
         self.folder = folder
+        self.suffix = suffix
 
     def path(self, sha256: str) -> Path:
         """Return the file of an address, whether it exists or not.
@@ -47,7 +50,7 @@ class FolderStore:
         """
         if not _ADDRESS.fullmatch(sha256):
             raise InputError(f"{sha256!r} is not the sha256 of an artifact; give 64 hexadecimal digits")
-        return self.folder / f"{sha256}.json"
+        return self.folder / f"{sha256}{self.suffix}"
 
     def put(self, content: bytes) -> str:
         """Write bytes to the file of their address, whole or not at all; never overwrites."""
@@ -80,7 +83,7 @@ class FolderStore:
         try:
             content = self.path(sha256).read_bytes()
         except FileNotFoundError:
-            raise NotFound(f"no artifact {sha256} in {self.folder}; restore the file or train again") from None
+            raise NotFound(f"no artifact {sha256} in {self.folder}; restore the file, or make it anew") from None
         if address(content) != sha256:
             raise ArtifactBroken(f"the artifact {sha256} was changed or cut: its bytes are {address(content)}")
         return content

@@ -14,8 +14,9 @@ from meta_pipeline.errors import InputError
 from meta_pipeline.proposals.candidate import level_to_json
 from meta_pipeline.proposals.draft import ProposalDraft, ProposalRecord
 
-BODY_FORMAT: Final = 2
-"""Rises when the body's fields change; older bodies stay as they were hashed. 2: with the outcome rule."""
+BODY_FORMAT: Final = 3
+"""Rises when the body's fields change; older bodies stay as they were hashed. 2: with the outcome rule; 3: and with the
+sha256 of the report."""
 
 ID_DIGITS: Final = 24
 
@@ -99,7 +100,9 @@ def _differs(one: JsonValue, other: JsonValue) -> bool:
 def _body(draft: ProposalDraft, *, attempt: int, created_at: datetime, expires_at: datetime) -> dict[str, JsonValue]:
     judged: dict[str, JsonValue] = {"format": 1}  # from before changes were judged, or judged by nothing
     if draft.outcome_rule is not None:
-        judged = {"format": BODY_FORMAT, "outcome_rule": dict(draft.outcome_rule)}
+        judged = {"format": 2, "outcome_rule": dict(draft.outcome_rule)}
+    if draft.report_sha256 is not None:
+        judged |= {"format": BODY_FORMAT, "report_sha256": draft.report_sha256}
     return {
         **judged,
         "proposal_id": proposal_id(draft, attempt=attempt),

@@ -57,6 +57,9 @@ class ProposalDraft:
     outcome_rule
         How the change will be judged, as `proposals.outcome_rule` writes it; part of what an approval names. None: a
         proposal from before there were such rules; its change can never be judged.
+    report_sha256
+        sha256 of the report that an approver reads, written when the proposal is saved; part of what an approval
+        names. None: no report was written.
     """
 
     strategy_id: str
@@ -80,6 +83,7 @@ class ProposalDraft:
     candidate_id: str | None = None
     market_id: str | None = None
     outcome_rule: Mapping[str, JsonValue] | None = None
+    report_sha256: str | None = None
 
     def check(self) -> None:
         """Check that the draft can be stored. Not done on construction: what is stored must be readable, come what may.
@@ -124,10 +128,9 @@ class ProposalDraft:
             )
 
     def _check_evidence(self) -> None:
-        if len(self.evidence_digest) != 64 or not set(self.evidence_digest) <= set("0123456789abcdef"):
-            raise InputError(
-                f"evidence_digest is {self.evidence_digest!r}; it must be a sha256 in 64 hexadecimal digits"
-            )
+        _check_sha256("evidence_digest", self.evidence_digest)
+        if self.report_sha256 is not None:
+            _check_sha256("report_sha256", self.report_sha256)
         if self.market_id is not None:
             check_text(self.market_id, what="a proposal's market_id", longest=32)
         for name, level in (("current", self.current), ("proposed", self.proposed)):
@@ -190,6 +193,11 @@ def compatible(one: ProposalDraft, other: ProposalDraft) -> bool:
     return same == (other.strategy_id, other.base_version, other.evidence_digest) and not related(
         one.target_component, other.target_component
     )
+
+
+def _check_sha256(what: str, text: str) -> None:
+    if len(text) != 64 or not set(text) <= set("0123456789abcdef"):
+        raise InputError(f"{what} is {text!r}; it must be a sha256 in 64 hexadecimal digits")
 
 
 def _check_json(what: str, level: Level) -> None:

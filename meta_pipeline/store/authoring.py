@@ -13,6 +13,7 @@ from meta_pipeline.proposals.configs import level_at
 from meta_pipeline.proposals.digests import attempt_of, body_text, text_digest
 from meta_pipeline.proposals.draft import ProposalDraft, ProposalRecord
 from meta_pipeline.proposals.identity import clean_name, clean_reason, kind_of, name_key
+from meta_pipeline.proposals.report_writer import ReportWriter
 from meta_pipeline.proposals.roles import Power
 from meta_pipeline.proposals.states import Status
 from meta_pipeline.settings import Settings
@@ -20,6 +21,7 @@ from meta_pipeline.store import audit, people, proposal_rows, proposals, strateg
 from meta_pipeline.store.database import Database
 from meta_pipeline.store.outcome_rules import outcome_rule
 from meta_pipeline.store.schema import meta_config_proposals, proposal_editors
+from meta_pipeline.store.situation import situation
 from meta_pipeline.store.transactions import in_transaction
 
 _COLUMNS: Final = meta_config_proposals.c
@@ -46,6 +48,7 @@ def create(
     author: str,
     now: datetime,
     settings: Settings,
+    report: ReportWriter | None = None,
 ) -> Created:
     """Make a proposal by hand, against the live configuration.
 
@@ -57,6 +60,8 @@ def create(
         The new value; ABSENT to remove the key.
     reason
         Why. It is all the evidence there is: nothing is claimed, and no grade given.
+    report
+        Writes what an approver will read.
 
     Raises
     ------
@@ -96,6 +101,7 @@ def create(
             now=now,
             lifetime=timedelta(days=settings.proposal_days),
             rejection_window=timedelta(days=settings.rejection_days),
+            report=report,
         )
         if saved.refused:
             raise saved.refused[0].error
@@ -106,11 +112,20 @@ def create(
     return in_transaction(database, work)
 
 
-def edit(database: Database, proposal_id: str, *, rationale: str, editor: str, now: datetime) -> ProposalRecord:
+def edit(
+    database: Database,
+    proposal_id: str,
+    *,
+    rationale: str,
+    editor: str,
+    now: datetime,
+    report: ReportWriter | None = None,
+) -> ProposalRecord:
     """Rewrite the rationale of a proposal that nobody has decided on.
 
     The content gets another digest, so that a decision on the former text no longer holds, and who edited
     can never approve it. What is changed and on which evidence is not up to an edit: propose that anew.
+    Its report is written anew; without `report` it has none, as the former one no longer says what it says.
 
     Raises
     ------
@@ -128,9 +143,13 @@ def edit(database: Database, proposal_id: str, *, rationale: str, editor: str, n
                 f"proposal {record.proposal_id} is {record.status} and can only be edited while it is PENDING; "
                 "withdraw it and propose it anew"
             )
-        draft = replace(record.draft, rationale=text)
+        draft = replace(record.draft, rationale=text, report_sha256=None)
         draft.check()
-        body = body_text(draft, attempt=attempt_of(record), created_at=record.created_at, expires_at=record.expires_at)
+        attempt = attempt_of(record)
+        if report is not None:
+            seen = situation(connection, replace(record, draft=draft), now=now)
+            draft = proposals.with_report(seen, report, attempt=attempt).draft
+        body = body_text(draft, attempt=attempt, created_at=record.created_at, expires_at=record.expires_at)
         connection.execute(
             upsert(proposal_editors)
             .values(proposal_id=record.proposal_id, editor_key=name_key(who), edited_at=now)
@@ -143,7 +162,7 @@ def edit(database: Database, proposal_id: str, *, rationale: str, editor: str, n
                 _COLUMNS.status == Status.PENDING,
                 _COLUMNS.body_digest == record.body_digest,
             )
-            .values(rationale=text, body=body, body_digest=text_digest(body))
+            .values(rationale=text, body=body, body_digest=text_digest(body), report_sha256=draft.report_sha256)
         )
         if edited.rowcount != 1:
             raise Conflict(f"proposal {record.proposal_id} changed meanwhile; look at it again")

@@ -21,6 +21,7 @@ _DRAFT_COLUMNS: Final = (
     *("strategy_id", "market_id", "candidate_id", "proposal_type", "target_component", "confidence_score"),
     *("expected_sharpe_improvement", "expected_return_improvement", "expected_risk_reduction", "rationale"),
     *("grade", "legacy_confidence", "risk_change", "base_version", "author", "author_kind", "evidence_digest"),
+    "report_sha256",
 )
 _RECORD_COLUMNS: Final = (
     *("proposal_id", "body", "body_digest", "status_reason", "approved_by", "approved_at", "approval_expires_at"),

@@ -4,7 +4,7 @@ Reading and moving them is re-exported from `proposal_rows`, so that callers nee
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -13,9 +13,21 @@ from sqlalchemy import Connection, func, select
 from meta_pipeline.canonical import Level, level_key
 from meta_pipeline.errors import MetaPipelineError
 from meta_pipeline.proposals.candidate import level_to_json
-from meta_pipeline.proposals.checks import SAVE, error_of, first_failure, run_checks
+from meta_pipeline.proposals.checks import (
+    SAVE,
+    error_of,
+    first_failure,
+    no_approved_rival,
+    run_checks,
+    tier_allows,
+    undecided_in_time,
+)
+from meta_pipeline.proposals.configs import with_level
+from meta_pipeline.proposals.diff import touched_keys
 from meta_pipeline.proposals.digests import body_text, proposal_id, text_digest
 from meta_pipeline.proposals.draft import ProposalDraft, ProposalRecord
+from meta_pipeline.proposals.report_writer import ReportWriter
+from meta_pipeline.proposals.situation import Situation
 from meta_pipeline.proposals.states import REPEATABLE, Status
 from meta_pipeline.store import audit, strategies
 from meta_pipeline.store.proposal_rows import (
@@ -44,6 +56,8 @@ __all__ = [
 ]
 
 _COLUMNS: Final = meta_config_proposals.c
+_PROPOSED: Final = (undecided_in_time, *SAVE, no_approved_rival, tier_allows)
+"""What a report says of a proposal when it is made; who decides, freezes and the budget are looked at when that is."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,6 +125,7 @@ def save(
     now: datetime,
     lifetime: timedelta,
     rejection_window: timedelta = timedelta(days=30),
+    report: ReportWriter | None = None,
 ) -> SaveResult:
     """Save proposals. Saving the same ones again adds nothing.
 
@@ -122,6 +137,8 @@ def save(
         How long an undecided proposal waits before it lapses.
     rejection_window
         How long a rejected change is not proposed again, and a reverted one not by the machine.
+    report
+        Writes what an approver will read; its sha256 is hashed and approved with the proposal. None: there is none.
     """
     found: dict[str, list[Any]] = {"new": [], "existing": [], "suppressed": [], "refused": [], "superseded": []}
     errors = _locked(connection, drafts)
@@ -129,7 +146,9 @@ def save(
         try:
             if id(draft) in errors:
                 raise errors[id(draft)]
-            kind, what = _save_one(connection, draft, now=now, lifetime=lifetime, window=rejection_window)
+            kind, what = _save_one(
+                connection, draft, now=now, lifetime=lifetime, window=rejection_window, report=report
+            )
         except MetaPipelineError as error:
             kind, what = "refused", Refusal(draft=draft, error=error)
         found[kind].append(what)
@@ -157,7 +176,13 @@ def _locked(connection: Connection, drafts: Sequence[ProposalDraft]) -> dict[int
 
 
 def _save_one(
-    connection: Connection, draft: ProposalDraft, *, now: datetime, lifetime: timedelta, window: timedelta
+    connection: Connection,
+    draft: ProposalDraft,
+    *,
+    now: datetime,
+    lifetime: timedelta,
+    window: timedelta,
+    report: ReportWriter | None,
 ) -> tuple[str, Any]:
     identity, attempt, present = _slot(connection, draft)
     if present is not None:
@@ -175,9 +200,12 @@ def _save_one(
         created_at=now,
         expires_at=now + lifetime,
     )
-    failed = first_failure(run_checks(SAVE, situation(connection, record, now=now)))
+    seen = situation(connection, record, now=now)
+    failed = first_failure(run_checks(SAVE, seen))
     if failed is not None:
         raise error_of(failed)
+    if report is not None:
+        record = with_report(seen, report, attempt=attempt)
     add(connection, record)
     event = audit.Event(
         action="proposal.create",
@@ -194,6 +222,17 @@ def _save_one(
     )
     audit.append(connection, event, actor=draft.author, at=now)
     return "new", identity
+
+
+def with_report(seen: Situation, report: ReportWriter, *, attempt: int) -> ProposalRecord:
+    """Write the report of a proposal, and return the proposal as it names it."""
+    record, draft = seen.record, seen.record.draft
+    live = dict(seen.live or {})
+    after = with_level(live, draft.target_component, draft.proposed)
+    sha256 = report(record, checks=run_checks(_PROPOSED, seen), touched=touched_keys(live, after, knobs=seen.knobs))
+    draft = replace(draft, report_sha256=sha256)
+    body = body_text(draft, attempt=attempt, created_at=record.created_at, expires_at=record.expires_at)
+    return replace(record, draft=draft, body=body, body_digest=text_digest(body))
 
 
 def _slot(connection: Connection, draft: ProposalDraft) -> tuple[str, int, str | None]:

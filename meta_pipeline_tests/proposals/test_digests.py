@@ -35,6 +35,7 @@ OTHERS: dict[str, Any] = {
     "candidate_id": "c" * 64,
     "market_id": "US",
     "outcome_rule": {"minimum_days": 90},
+    "report_sha256": "a" * 64,
 }
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from meta_pipeline.diagnostics.diagnose import DiagnosticsReport
     from meta_pipeline.evidence.panel import RunPanel
+    from meta_pipeline.orchestration.judging import Judged
 
 NAME: Final = "diagnostics_report"
 
@@ -85,9 +86,41 @@ def report_for(strategy_id: str, database: DatabaseResource) -> "DiagnosticsRepo
         )
     except InsufficientData as sentence:
         return str(sentence)
+    page = _page(strategy_id, judged, report, database)
     with database.begin() as connection:
-        diagnostics.write_report(connection, report, strategy_id=strategy_id, now=database.now())
+        diagnostics.write_report(connection, report, strategy_id=strategy_id, now=database.now(), page_sha256=page)
     return report
+
+
+def _page(strategy_id: str, judged: "Judged", report: "DiagnosticsReport", database: DatabaseResource) -> str:
+    """Write the report as a document, and return its sha256."""
+    from meta_pipeline.diagnostics.equity import compare_equity
+    from meta_pipeline.report.diagnostics import knobs_text
+    from meta_pipeline.report.experience import Past
+    from meta_pipeline.report.files import report_files
+    from meta_pipeline.report.strategy_report import StrategyReport, strategy_html
+    from meta_pipeline.store.change_outcomes import scorecard
+
+    strategy, best = judged.record.strategy, report.overfitting.best
+    with database.connect() as connection:
+        scores = scorecard(connection)
+    equity = compare_equity(
+        judged.panel,
+        knobs=strategy.knobs,
+        live=strategy.live_config,
+        challenger=None if best is None else best.knobs,
+        name="none" if best is None else f"the best, {knobs_text(best.knobs)}",
+    )
+    past = Past(strategy_id=strategy_id, experience=judged.proposed.experience)
+    found = StrategyReport(
+        strategy_id=strategy_id,
+        night=database.now().date(),
+        report=report,
+        equity=equity,
+        past=past,
+        scores=scores,
+    )
+    return report_files(database.settings.home).put(strategy_html(found))
 
 
 def _buy_and_hold(panel: "RunPanel") -> "NDArray[np.float64] | None":

@@ -15,8 +15,12 @@ from meta_pipeline.orchestration.refreshing import scope_of
 from meta_pipeline.orchestration.resources import DatabaseResource
 
 if TYPE_CHECKING:
+    from meta_pipeline.orchestration.judging import Judged
+    from meta_pipeline.outcomes.scorecard import Score
     from meta_pipeline.proposals.candidate import Proposed
     from meta_pipeline.report.experience import Past
+    from meta_pipeline.report.files import ProposalReports
+    from meta_pipeline.settings import Settings
     from meta_pipeline.store.online_testing import OnlineTest
     from meta_pipeline.store.proposals import SaveResult
     from meta_pipeline.store.replayed_outcomes import Night
@@ -79,6 +83,7 @@ def propose_for(strategy_id: str, database: DatabaseResource) -> Made:
     from meta_pipeline.proposals.drafting import draft
     from meta_pipeline.store import candidates
     from meta_pipeline.store import proposals as store
+    from meta_pipeline.store.change_outcomes import scorecard
     from meta_pipeline.store.online_testing import judge_campaigns
     from meta_pipeline.store.outcome_ledger import write_predictions
     from meta_pipeline.store.outcome_rules import outcome_rule
@@ -90,6 +95,7 @@ def propose_for(strategy_id: str, database: DatabaseResource) -> Made:
     proposed = judged.proposed
     with database.connect() as connection:
         rule = outcome_rule(connection, strategy_id, settings)
+        scores = scorecard(connection)
     drafts = [
         draft(
             candidate,
@@ -114,8 +120,33 @@ def propose_for(strategy_id: str, database: DatabaseResource) -> Made:
             now=now,
             lifetime=timedelta(days=settings.proposal_days),
             rejection_window=timedelta(days=settings.rejection_days),
+            report=_reports(judged, scores, settings),
         )
     return Made(proposed=proposed, saved=saved, night=night, tested=tested)
+
+
+def _reports(judged: "Judged", scores: "tuple[Score, ...]", settings: "Settings") -> "ProposalReports":
+    """Return what writes the report of each new proposal, with the equity of the changed configuration."""
+    from meta_pipeline.diagnostics.equity import EquityComparison, changed, compare_equity
+    from meta_pipeline.proposals.draft import ProposalDraft
+    from meta_pipeline.report.files import ProposalReports, report_files
+    from meta_pipeline.report.outcomes import track_record
+    from meta_pipeline.report.tables import level_text
+
+    knobs, live = judged.record.strategy.knobs, judged.record.strategy.live_config
+
+    def equity(draft: ProposalDraft) -> EquityComparison:
+        path, level = draft.target_component, draft.proposed
+        other = changed(live, knobs=knobs, path=path, level=level)
+        name = f"{path} = {level_text(level)}"
+        return compare_equity(judged.panel, knobs=knobs, live=live, challenger=other, name=name)
+
+    return ProposalReports(
+        report_files(settings.home),
+        approval_hours=settings.approval_hours,
+        track_record=lambda proposal_type: track_record(scores, proposal_type),
+        equity=equity,
+    )
 
 
 def _metadata(
