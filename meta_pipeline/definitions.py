@@ -10,6 +10,7 @@ from meta_pipeline.orchestration.assets.backtest_aggregates import backtest_aggr
 from meta_pipeline.orchestration.assets.change_outcomes import change_outcomes
 from meta_pipeline.orchestration.assets.diagnostics_report import diagnostics_report
 from meta_pipeline.orchestration.assets.external import approvals, live_config
+from meta_pipeline.orchestration.assets.hyperband_results import hyperband_results
 from meta_pipeline.orchestration.assets.meta_model import meta_model, prediction_logs
 from meta_pipeline.orchestration.assets.msc_policy import msc_policy
 from meta_pipeline.orchestration.assets.proposals import proposals
@@ -23,6 +24,7 @@ from meta_pipeline.orchestration.policy_starts import closed_trades, policy, pol
 from meta_pipeline.orchestration.pruning import prune_runs
 from meta_pipeline.orchestration.resources import DatabaseResource
 from meta_pipeline.orchestration.schedules import nightly_at_two, prune_runs_weekly
+from meta_pipeline.orchestration.search_cycle import search_weekly, weekly_search
 from meta_pipeline.orchestration.search_job import hyperband_search
 from meta_pipeline.orchestration.sensors import failed_checks, failed_runs, new_backtests
 from meta_pipeline.orchestration.waiting import stale_assets, waiting_approvals
@@ -53,6 +55,8 @@ def build_definitions(resources: Mapping[str, Any] | None = None, *, nightly: An
             # beside the loop: base models' votes, and the model that may override them
             prediction_logs,
             meta_model,
+            # better parameters, searched and judged; a winner is proposed
+            hyperband_results,
         ],
         # counts reconcile; nothing NaN; no proposal without evidence; live config cites applied changes only
         asset_checks=REFRESH_CHECKS,
@@ -61,6 +65,7 @@ def build_definitions(resources: Mapping[str, Any] | None = None, *, nightly: An
             policy,
             retrain_meta_model,
             hyperband_search,
+            weekly_search,
             # a person acts: these have no schedule and no sensor
             approve_proposals,
             apply_approved,
@@ -76,6 +81,7 @@ def build_definitions(resources: Mapping[str, Any] | None = None, *, nightly: An
             anchor_nightly,
             policy_every_half_hour,
             retrain_weekly,
+            search_weekly,
             prune_runs_weekly,
             automation_hourly,
         ],

@@ -33,7 +33,8 @@ def test_the_assets_form_one_line_from_backtests_to_what_is_live() -> None:
     assert graph.get(dg.AssetKey("msc_policy")).parent_keys == {dg.AssetKey("live_config")}
     judged = graph.get(dg.AssetKey("change_outcomes")).parent_keys
     assert judged == {dg.AssetKey("proposals"), dg.AssetKey("live_config")}
-    beside = {"change_outcomes", "prediction_logs", "meta_model", "msc_policy"}
+    assert graph.get(dg.AssetKey("hyperband_results")).parent_keys == {dg.AssetKey("live_config")}
+    beside = {"hyperband_results", "change_outcomes", "prediction_logs", "meta_model", "msc_policy"}
     assert {key.to_user_string() for key in graph.get_all_asset_keys()} == {*names, *beside}
     assert {key.to_user_string() for key in graph.external_asset_keys} == {
         "approvals",
@@ -59,13 +60,14 @@ def test_what_only_computes_runs_by_itself_and_what_acts_or_deletes_does_not() -
         "anchor_nightly": "RUNNING",
         "policy_every_half_hour": "RUNNING",
         "retrain_weekly": "RUNNING",
+        "search_weekly": "RUNNING",
         "prune_runs_weekly": "STOPPED",
         "automation_hourly": "STOPPED",
     }
     started = {schedule.job_name for schedule in REPOSITORY.schedule_defs}
     started |= {target.job_name for sensor in REPOSITORY.sensor_defs for target in sensor.targets}
     assert started == {
-        *("nightly", "policy", "retrain_meta_model", "prune_runs", "automatic_application"),
+        *("nightly", "policy", "retrain_meta_model", "weekly_search", "prune_runs", "automatic_application"),
         "anchor_audit",
     }
 
@@ -149,7 +151,7 @@ def test_loading_connects_to_nothing_and_needs_no_setting(tmp_path: Path) -> Non
         [sys.executable, "-c", code], env=environment, cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert loaded.returncode == 0, loaded.stderr
-    assert loaded.stdout.strip() == "11"
+    assert loaded.stdout.strip() == "12"
 
 
 def test_the_resource_shows_no_password() -> None:
