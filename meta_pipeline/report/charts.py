@@ -10,6 +10,7 @@ import numpy as np
 
 from meta_pipeline.diagnostics.diagnose import DiagnosticsReport
 from meta_pipeline.diagnostics.equity import EquityComparison
+from meta_pipeline.diagnostics.records import KnobEffect
 from meta_pipeline.outcomes.scorecard import Score
 from meta_pipeline.proposals.candidate import Candidate, Effect, SliceEffect
 from meta_pipeline.proposals.candidate_json import level_from_json
@@ -32,14 +33,15 @@ _N_EQUITY_ROWS = 12
 def effects_chart(report: DiagnosticsReport) -> Chart:
     """Draw the effect of every change on the Sharpe ratio with its interval and n; what is proposed is filled."""
     effects = [one for one in report.effects if one.metric == "sharpe_ratio"]
+    # A change may be proposed for its risk: then that is another entry than the one with its Sharpe ratio.
+    proposed = {_change_of(one) for one in report.effects if one.suppressed_by is None}
     bars = [
         Bar(
-            label=f"{one.knob} {change_text(level_from_json(one.from_value), level_from_json(one.to_value))}"
-            f"  (n {one.n_pairs})",
+            label=f"{_change_of(one)}  (n {one.n_pairs})",
             value=one.estimate,
             lower=one.lower,
             upper=one.upper,
-            marked=one.suppressed_by is None,
+            marked=_change_of(one) in proposed,
         )
         for one in effects
     ]
@@ -56,6 +58,10 @@ def effects_chart(report: DiagnosticsReport) -> Chart:
         "marks are proposed, hollow ones are not."
     )
     return chart(drawing, name="effects", title="Effect of each change", says=says, table=effects_table(report))
+
+
+def _change_of(effect: KnobEffect) -> str:
+    return f"{effect.knob} {change_text(level_from_json(effect.from_value), level_from_json(effect.to_value))}"
 
 
 def regimes_chart(report: DiagnosticsReport) -> Chart:
@@ -267,7 +273,7 @@ def slices_chart(slices: Sequence[SliceEffect], *, name: str, title: str) -> Cha
         )
         for one in slices
     ]
-    drawing = intervals_drawing(bars, title=title, axis="change of the annualised Sharpe ratio, ± 2 standard errors")
+    drawing = intervals_drawing(bars, title=title, axis="change of the Sharpe ratio, ± 2 standard errors")
     table = Table(
         title=title,
         columns=(

@@ -81,7 +81,7 @@ def intervals_drawing(
 
     def draw(figure: "Figure") -> None:
         axes = figure.add_subplot()
-        _title(axes, title if len(rows) == len(known) else f"{title} (first {len(rows)} of {len(known)})")
+        _heading(figure, title if len(rows) == len(known) else f"{title} (first {len(rows)} of {len(known)})")
         if not rows:
             _say_nothing(axes, "Nothing to draw: no figure is known.")
             return
@@ -157,7 +157,7 @@ def equity_drawing(
 
     def draw(figure: "Figure") -> None:
         upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(2, 1))
-        _title(upper, title)
+        _heading(figure, title)
         for (name, returns), (colour, style) in zip(series.items(), styles, strict=False):
             value = equity(returns)
             peak = np.maximum.accumulate(np.maximum(value, 1.0))
@@ -171,7 +171,7 @@ def equity_drawing(
             _label(axes.set_ylabel, name)
             axes.grid(color=GRID, linewidth=0.7)
             axes.tick_params(labelsize=8)
-        legend = upper.legend(fontsize=8, frameon=False, loc="upper left")
+        legend = upper.legend(fontsize=8, frameon=False, loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=2)
         for text in legend.get_texts():
             text.set_parse_math(False)
 
@@ -229,7 +229,7 @@ def heat_drawing(rows: Sequence[tuple[str, Sequence[float | None]]], columns: Se
         from matplotlib.patches import Rectangle
 
         axes = figure.add_subplot()
-        _title(axes, title if len(shown) == len(rows) else f"{title} (first {len(shown)} of {len(rows)})")
+        _heading(figure, title if len(shown) == len(rows) else f"{title} (first {len(shown)} of {len(rows)})")
         if not shown or not columns:
             _say_nothing(axes, "Nothing to draw: no figure is known.")
             return
@@ -272,7 +272,7 @@ def lines_drawing(
 
     def draw(figure: "Figure") -> None:
         axes = figure.add_subplot()
-        _title(axes, title)
+        _heading(figure, title)
         if not labels:
             _say_nothing(axes, "Nothing to draw: no figure is known.")
             return
@@ -310,7 +310,7 @@ def steps_drawing(
 
     def draw(figure: "Figure") -> None:
         axes = figure.add_subplot()
-        _title(axes, title)
+        _heading(figure, title)
         if not moments:
             _say_nothing(axes, "Nothing to draw: nothing is on record.")
             return
@@ -337,6 +337,11 @@ def equity(returns: NDArray[np.float64]) -> NDArray[np.float64]:
 def _shortened(text: str, most: int = MAX_LABEL // 2) -> str:
     shown = visible(text)
     return shown if len(shown) <= most else shown[: most - 1] + "…"
+
+
+def _heading(figure: "Figure", title: str) -> None:
+    """Write a title at the left edge, on a line of its own: names of rows may leave the axes little room."""
+    _label(figure.suptitle, title, x=0.01, ha="left", fontsize=10.5, color=INK)
 
 
 def _title(axes: "Axes", title: str) -> None:

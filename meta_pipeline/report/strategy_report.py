@@ -189,7 +189,7 @@ def _past(found: StrategyReport) -> dict[str, Any]:
         drawn = reliability_chart(reliability_bins([found.past]), bins)
         charts += [] if drawn is None else [drawn]
         tables += [experience_table([found.past]), *([] if drawn is not None else [bins])]
-    said = () if charts else ("Not known yet: no outcome of a proposal has ended.",)
+    said = () if charts else ("Not known yet: no proposal has been applied and judged.",)
     return {"charts": tuple(charts), "tables": tuple(tables), "sentences": said}
 
 
