@@ -62,10 +62,12 @@ class Block:
 
     def commands(self) -> Iterator[str]:
         """Give the command lines, continued ones joined, without what a console answered."""
-        if self.language not in SHELLS:
-            return
         joined = re.sub(r"\\\n\s*", "", self.text)
         for line in joined.splitlines():
+            if self.language not in SHELLS:
+                if not self.language and line.startswith(PROGRAMS):
+                    yield line
+                continue
             if self.language == "console":
                 if not line.startswith("$ "):
                     continue
