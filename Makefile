@@ -9,7 +9,7 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python; do \
 export DAGSTER_HOME := $(CURDIR)/dagster_home
 UV := $(BIN)/uv pip install --quiet --python $(BIN)/python
 
-.PHONY: help docs run tour test lint format dev bench bench-search bench-quality clean lock install install-dev
+.PHONY: help docs run tour test test-faults lint format dev bench bench-search bench-quality clean lock install install-dev
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
@@ -20,6 +20,8 @@ run: install ## the whole loop once, on real prices: backtests, meta-model, risk
 	@$(BIN)/meta-pipeline live replay
 	@$(BIN)/meta-pipeline policy evaluate --scope lab
 	@$(BIN)/meta-pipeline nightly
+	@$(BIN)/meta-pipeline search declare FOREST_SP500 --symbols SP500 --set n_folds=3 >/dev/null
+	@$(BIN)/meta-pipeline search run --strategy FOREST_SP500 --r 9
 	@echo; echo "The UI: make dev, then open http://127.0.0.1:3000. One change from approval to undo: make tour."
 
 tour: install ## approve one proposal through the gate, apply it, look at it, revert it
@@ -27,6 +29,9 @@ tour: install ## approve one proposal through the gate, apply it, look at it, re
 
 test: install-dev ## every test; with CI=true nothing may be skipped
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup --durations 10
+
+test-faults: install-dev ## every fault at every step of governance, long random sequences; writes docs/reliability.md
+	@$(BIN)/python -m meta_pipeline_tests.faults
 
 lint: install-dev ## ruff, mypy strict
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy

@@ -41,8 +41,10 @@ class Act:
         What it answers when it is done, and when it was done already.
     between
         Statuses, and the answer of a retry, once only the first of its transactions is committed.
+    late
+        Steps that are first passed in the second of its transactions.
     levels
-        Path -> the true value before the change, and after it, of the first proposal.
+        The true value before the change, and after it, of the first proposal.
     """
 
     name: str
@@ -53,6 +55,7 @@ class Act:
     first: Subject
     again: Subject
     between: tuple[Subject, Subject] | None = None
+    late: frozenset[str] = frozenset()
     levels: tuple[Any, Any] | None = None
 
 
@@ -102,7 +105,7 @@ def _decide(database: Database, subject: Subject, verdict: Verdict) -> tuple[str
 def _prepare_apply(database: Database, name: str) -> Subject:
     declare(database, name)
     record = approved(database, strategy_id=name)
-    rival = propose(database, "risk", {"max_vol": 0.1, "cap": 1}, strategy_id=name)
+    rival = propose(database, "risk.max_vol", 0.2, strategy_id=name)
     return record.proposal_id, rival.proposal_id, _WITH
 
 
@@ -206,6 +209,7 @@ _ACTS: Final = (
         first=("applied",) * 3,
         again=("already_applied",) * 3,
         between=(("APPLIED", "APPLIED", "APPROVED"), ("already_applied", "already_applied", "applied")),
+        late=frozenset({"apply.locked", "apply.checked"}),
         levels=(63, 21),
     ),
     Act(

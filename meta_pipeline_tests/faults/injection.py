@@ -32,6 +32,7 @@ ROLLED_BACK: Final = "nothing written; the retry did it"
 DONE: Final = "all written; the retry said so"
 FIRST_PART: Final = "its first transaction written; the retry did the rest"
 ONE_EACH: Final = "one of the two did it, the other said so"
+OWN_PART: Final = "its own transaction undone, the others done; the retry did it"
 NOT_KNOWN: Final = "all written; said that it is not known; the retry said so"
 
 
@@ -205,13 +206,21 @@ def _goes_on(
     if act.between is None:
         assert not set(answer) & {*act.first, *act.again}, answer
         return _all_or_nothing(site, act, subject, step, before)
-    # Of a batch only the transaction that was cut off is undone; the others go on.
-    assert answer[-1] == act.first[-1], answer
-    assert not set(answer[:-1]) & {*act.first, *act.again}, answer
-    assert statuses(site.database, subject) == (*act.before[:-1], act.after[-1])
+    # Of a batch only the transaction that was cut off is undone; the others stay, or go on.
+    cut = slice(-1, None) if step in act.late else slice(None, -1)
+    assert not set(answer[cut]) & {*act.first, *act.again}, answer
+    left, retried = act.between if step in act.late else _other_way(act)
+    done = slice(None, -1) if step in act.late else slice(-1, None)
+    assert answer[done] == act.first[done], answer
+    assert statuses(site.database, subject) == left
     check_invariants(site.database)
-    assert act.perform(site.database, subject) == (*act.first[:-1], act.again[-1])
-    return "its own transaction undone, the others done; the retry did it"
+    assert act.perform(site.database, subject) == retried
+    return OWN_PART
+
+
+def _other_way(act: Act) -> tuple[Subject, Subject]:
+    """Return statuses, and what a retry answers, where only the second of an act's transactions was committed."""
+    return (*act.before[:-1], act.after[-1]), (*act.first[:-1], act.again[-1])
 
 
 def _answered(site: Site, act: Act, subject: Subject) -> str:
@@ -224,7 +233,7 @@ def _answered(site: Site, act: Act, subject: Subject) -> str:
 def _all_or_nothing(site: Site, act: Act, subject: Subject, step: str, before: Mapping[str, list[str]]) -> str:
     settle(site.database)
     check_invariants(site.database)
-    if not step.endswith(".committed"):
+    if not step.endswith(".committed") and step not in act.late:
         assert everything(site.database) == before
         assert act.perform(site.database, subject) == act.first
         return ROLLED_BACK

@@ -1,10 +1,11 @@
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
-from sqlalchemy import func, insert, select
+from sqlalchemy import func, insert, select, text
 from sqlalchemy.exc import IntegrityError
 
 from meta_pipeline.diagnostics.diagnose import DiagnosticsReport
+from meta_pipeline.errors import ContentTampered
 from meta_pipeline.store import diagnostics as store
 from meta_pipeline.store import schema
 from meta_pipeline.store.database import Database
@@ -123,3 +124,14 @@ def test_data_health_counts_every_run_of_the_strategy_by_state_and_reason(strate
         health = store.data_health(connection, "STRAT_001")
     assert (health.accepted, health.metrics_only, health.quarantined, health.n_runs) == (0, 1, 3, 4)
     assert health.reasons == {"no_returns": 1, "ruin": 2}
+
+
+def test_a_report_that_was_changed_by_hand_is_not_shown(strategy: Database, report: DiagnosticsReport) -> None:
+    with strategy.begin() as connection:
+        report_id = store.write_report(connection, report, strategy_id="STRAT_001", now=NOW)
+        connection.execute(text("UPDATE diagnostics_reports SET body = jsonb_set(body, '{evidence_digest}', '\"f\"')"))
+    with strategy.connect() as connection:
+        with pytest.raises(ContentTampered, match="is not what was written"):
+            store.read_report(connection, report_id)
+        with pytest.raises(ContentTampered):
+            store.latest_report(connection, "STRAT_001")

@@ -53,8 +53,8 @@ def test_the_odd_names_that_json_allows_are_values_and_nothing_else(database: Da
         "k" * 10_240: None,
     }
     prepare(database)
-    applied(database, "risk", odd, reason="odd names")
-    assert live(database).config["risk"] == odd
+    applied(database, "extras", odd, reason="odd names")
+    assert live(database).config["extras"] == odd
     check_invariants(database)
 
 
@@ -100,3 +100,37 @@ def test_a_status_edited_by_hand_applies_nothing(database: Database) -> None:
     with pytest.raises(errors.NotPermitted, match="no approval"):
         apply(database, record)
     assert live(database).version == 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        """supporting_metrics = '{"n_runs": 4000}'""",
+        "evidence_digest = repeat('a', 64)",
+        "rationale = 'it did much better'",
+        "grade = 'A', confidence_score = 1.0",
+        """outcome_rule = '{"metric": "nothing"}'""",
+    ],
+)
+def test_evidence_changed_after_the_approval_is_noticed_and_nothing_is_applied(database: Database, change: str) -> None:
+    prepare(database)
+    record = approved(database)
+    assert by_hand(database, f"UPDATE meta_config_proposals SET {change}") == 1
+    with pytest.raises((errors.ContentTampered, errors.InputError)):
+        apply(database, record)
+    assert live(database).version == 1
+
+
+def test_an_old_approval_that_is_played_again_approves_nothing(database: Database) -> None:
+    prepare(database)
+    record = propose(database)
+    assert decide(database, record, ref="run 1").outcome == "approved"
+    change_id = apply(database, record).change_id
+    governance.revert(database, change_id, actor="emil", reason="worse", now=NOW, settings=SETTINGS)
+    before = contents(database)
+    assert decide(database, record, ref="run 1").outcome == "already"  # the same run, retried
+    again = decide(database, record, ref="run 2")
+    assert (again.outcome, again.status) == ("refused", "REVERTED")
+    with pytest.raises(errors.IllegalTransition):
+        apply(database, record)
+    assert contents(database) == before
