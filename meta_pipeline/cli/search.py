@@ -311,7 +311,7 @@ def _opened(name: str, *, shared: bool = False) -> "Iterator[tuple[SearchPlace, 
                 found.search_name == name and found.place == database.url for found in kept.list_searches(connection)
             )
         if database.is_embedded and not (shared or begun_there):
-            yield folder_place(common.settings().home / "search"), database
+            yield folder_place(common.settings().home / "search", name), database
         else:
             from meta_pipeline.orchestration.search_worker import checkpoints_of
 

@@ -45,8 +45,8 @@ def rungs_picture(result: SearchResult) -> bytes:
             is_best = entry.slot == best
             colour = VERMILION if is_best else BLUE if entry.end is End.COMPLETE else GREY
             across, up = zip(*points, strict=True)
-            width, clear, above = (1.8, 1.0, 3) if is_best else (0.8, 0.6, 2)
-            axes.plot(across, up, color=colour, marker="o", markersize=3, linewidth=width, alpha=clear, zorder=above)
+            width, size, clear, above = (1.8, 8, 1.0, 3) if is_best else (0.8, 3, 0.6, 2)
+            axes.plot(across, up, color=colour, marker="o", ms=size, linewidth=width, alpha=clear, zorder=above)
         if result.live is not None and np.isfinite(result.live.value):
             axes.axhline(result.live.value, color="black", linewidth=0.8, linestyle=":")
         axes.set_xscale("log", base=result.settings.eta)

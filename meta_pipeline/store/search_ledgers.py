@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from meta_pipeline.canonical import digest
 from meta_pipeline.errors import ArtifactBroken, Conflict
 from meta_pipeline.hyperband.checkpoints import FolderCheckpoints
 from meta_pipeline.hyperband.ledger import quiet_optuna
@@ -62,8 +63,14 @@ class _KernelLock:
         self._lock.close()
 
 
-def folder_place(folder: Path) -> SearchPlace:
+def folder_place(folder: Path, name: str = "") -> SearchPlace:
     """Open the searches of a folder: a journal, and checkpoints beside it. For one machine, or one shared disk.
+
+    Parameters
+    ----------
+    name
+        Of the search that is worked on. Checkpoints are found by a configuration's place in its search, so each search
+        has a folder of its own for them; another's would be taken for its own.
 
     Raises
     ------
@@ -87,10 +94,15 @@ def folder_place(folder: Path) -> SearchPlace:
         raise ArtifactBroken(f"{journal} has a line that is no JSON: {error}; restore it from a backup") from error
     return SearchPlace(
         storage=storage,
-        checkpoints=checkpoints_in(folder / "checkpoints"),
+        checkpoints=checkpoints_in(_checkpoints_of(folder, name)),
         described=str(folder),
         lock=partial(folder_coordinator, folder),
     )
+
+
+def _checkpoints_of(folder: Path, name: str) -> Path:
+    kept = folder / "checkpoints"
+    return kept / digest(name)[:16] if name else kept
 
 
 def checkpoints_in(folder: Path) -> Reference:
@@ -138,7 +150,10 @@ def folder_coordinator(folder: Path, name: str) -> Iterator[None]:
     if not lock.try_acquire():
         raise Conflict(f"another process runs a search in {folder}; wait for it, or end it, before {name!r} goes on")
     try:
-        FolderCheckpoints(folder / "checkpoints").clean()
+        kept = folder / "checkpoints"
+        kept.mkdir(exist_ok=True)
+        for place in (kept, *(path for path in kept.iterdir() if path.is_dir())):
+            FolderCheckpoints(place).clean()
         yield
     finally:
         lock.close()

@@ -25,7 +25,7 @@ from meta_pipeline.hyperband.forest_strategy import (
     require_real,
     search_of,
 )
-from meta_pipeline.hyperband.ledger import create_or_open
+from meta_pipeline.hyperband.ledger import create_or_open, ledger_digest
 from meta_pipeline.hyperband.results import result_of
 from meta_pipeline.hyperband.search import Search
 from meta_pipeline.hyperband.strategy_space import CHOICES
@@ -38,6 +38,7 @@ from meta_pipeline.store import proposals as stored_proposals
 from meta_pipeline.store.database import Database
 from meta_pipeline.store.queries import query
 from meta_pipeline.store.search_ledgers import folder_place
+from meta_pipeline_tests.hyperband import toy
 from meta_pipeline_tests.hyperband.paths import path
 
 pytestmark = pytest.mark.database
@@ -74,7 +75,7 @@ def searched(database: Database, folder: Path, *, origin: str, name: str = "FORE
         )
         config = strategies.live_config(connection, name).config
     wanted = search_of(name, config, maximum_resource=3, seed=3)
-    place = folder_place(folder / "search")
+    place = folder_place(folder / "search", wanted.name)
     ledger = create_or_open(place.storage, wanted)
     Search(ledger, place.checkpoints, worker="test", clock=lambda: 0.0).run(InProcess())
     result = result_of(ledger.settings, ledger.entries())
@@ -85,6 +86,17 @@ def searched(database: Database, folder: Path, *, origin: str, name: str = "FORE
     assert judged["winner"], [gate for gate in judged["gates"] if not gate["passed"]]  # type: ignore[union-attr, index, call-overload]
     assert search_cycle.judge_finished(database, place, ledger, result, actor="Ann", now=NOW) == judged
     return wanted.name
+
+
+def test_two_searches_in_one_folder_never_take_each_others_checkpoints(tmp_path: Path) -> None:
+    found = []
+    for seed in (1, 2, 1):
+        wanted = toy.search_settings(resource=3, name=f"toy {seed} of {len(found)}", seed=seed)
+        place = folder_place(tmp_path, wanted.name)
+        with place.lock(wanted.name):
+            search = Search(create_or_open(place.storage, wanted), place.checkpoints, worker="t", clock=lambda: 0.0)
+            found.append(ledger_digest(search.run(InProcess())))
+    assert found[0] == found[2] != found[1]
 
 
 @pytest.mark.slow
