@@ -7,6 +7,7 @@ from sqlalchemy import Connection, Row, insert, or_, select, update
 
 from meta_pipeline.errors import InputError, NotFound, NothingToDo, NotPermitted
 from meta_pipeline.proposals.freezes import EXCHANGES, Freeze
+from meta_pipeline.proposals.freezes import in_force as held
 from meta_pipeline.proposals.identity import clean_name, clean_reason, is_machine
 from meta_pipeline.proposals.roles import Power
 from meta_pipeline.store import audit, people, strategies
@@ -147,12 +148,20 @@ def list_freezes(connection: Connection, *, lifted: bool = False) -> list[Freeze
     return [_record(row) for row in connection.execute(statement)]
 
 
-def for_strategy(connection: Connection, strategy_id: str) -> list[Freeze]:
-    """Return the freezes that hold for a strategy at some time and were not lifted."""
+def in_force(connection: Connection, strategy_id: str, now: datetime) -> tuple[str, ...]:
+    """Return the texts of the freezes that hold for a strategy.
+
+    An act may have waited for a lock since it asked for the time. A freeze that is on record by now was recorded at the
+    latest now, whatever the act believes: so freezes are judged at both times, and those that hold at either one hold.
+    """
     statement = select(freezes).where(
         _COLUMNS.lifted_at.is_(None), or_(_COLUMNS.strategy_id.is_(None), _COLUMNS.strategy_id == strategy_id)
     )
-    return [_record(row).freeze for row in connection.execute(statement.order_by(_COLUMNS.freeze_id))]
+    found = [_record(row) for row in connection.execute(statement.order_by(_COLUMNS.freeze_id))]
+    moments = (now, max([now, *(one.created_at for one in found)]))
+    return tuple(
+        one.freeze.text() for one in found if any(held([one.freeze], at, strategy_id=strategy_id) for at in moments)
+    )
 
 
 def _record(row: Row[tuple[object, ...]]) -> FreezeRecord:

@@ -10,7 +10,6 @@ from meta_pipeline.canonical import JsonValue
 from meta_pipeline.errors import MetaPipelineError
 from meta_pipeline.proposals.decision import RevertResult
 from meta_pipeline.proposals.diff import sentence, touched_keys
-from meta_pipeline.proposals.freezes import in_force
 from meta_pipeline.proposals.roles import Power
 from meta_pipeline.store import changes, freezing, people, strategies
 from meta_pipeline.store.rules import Rules
@@ -54,7 +53,7 @@ def revert_one(
         return replace(known, outcome="refused", message=str(error), error=error, three_way=three_way)
     failpoints.reach("revert.computed")
     killed = rules.killed_now()
-    windows = in_force(freezing.for_strategy(connection, change.strategy_id), now, strategy_id=change.strategy_id)
+    windows = freezing.in_force(connection, change.strategy_id, now)
     freezes = windows if killed is None else (killed, *windows)
     facts: dict[str, JsonValue] = {"exempt_from_freeze": list(freezes)} if freezes else {}
     knobs = strategies.load(connection, change.strategy_id).knobs

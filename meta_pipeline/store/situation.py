@@ -8,7 +8,6 @@ from sqlalchemy import Connection, select
 from meta_pipeline.errors import NotFound
 from meta_pipeline.proposals.configs import related
 from meta_pipeline.proposals.draft import Approval, ProposalRecord
-from meta_pipeline.proposals.freezes import in_force
 from meta_pipeline.proposals.situation import Rival, Situation
 from meta_pipeline.proposals.states import OPEN, Status
 from meta_pipeline.store import approver_keys, approvers, freezing, limits, strategies, tiers
@@ -76,7 +75,7 @@ def _operating(connection: Connection, record: ProposalRecord, rules: Rules, *, 
     """Read what stops an apply for a while: freezes, the kill file, the budget."""
     strategy_id = record.draft.strategy_id
     killed = rules.killed_now()
-    windows = in_force(freezing.for_strategy(connection, strategy_id), now, strategy_id=strategy_id)
+    windows = freezing.in_force(connection, strategy_id, now)
     return {
         "require_signed": rules.require_signed,
         "freezes": windows if killed is None else (killed, *windows),

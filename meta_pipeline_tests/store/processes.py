@@ -2,6 +2,7 @@
 
 import multiprocessing
 import queue
+import time
 from collections.abc import Callable
 from multiprocessing.context import ForkServerContext
 from multiprocessing.process import BaseProcess
@@ -63,6 +64,14 @@ def start_process(database: Database, work: Callable[..., Any], *arguments: Any)
     process = context().Process(target=_alone, args=(dict(database.address.options), work, arguments), daemon=True)
     process.start()
     return process
+
+
+def wait_for(condition: Callable[[], bool], what: str) -> None:
+    """Wait until a condition holds."""
+    deadline = time.monotonic() + START_TIMEOUT
+    while not condition():
+        assert time.monotonic() < deadline, f"waited {START_TIMEOUT} s for {what}"
+        time.sleep(0.005)
 
 
 def _alone(options: dict[str, str], work: Callable[..., Any], arguments: tuple[Any, ...]) -> None:

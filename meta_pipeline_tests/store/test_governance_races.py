@@ -1,16 +1,19 @@
 """Races between real processes on a real PostgreSQL: whoever wins, what is left is whole and told truthfully."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from meta_pipeline.canonical import canonical_json
 from meta_pipeline.proposals.configs import level_at
+from meta_pipeline.store import freezing, strategies
 from meta_pipeline.store.database import Database
-from meta_pipeline_tests.store import governed
-from meta_pipeline_tests.store.governed import actions, applied, approved, get, live, prepare, propose, status
+from meta_pipeline_tests.store import governed, workers
+from meta_pipeline_tests.store.governed import NOW, actions, applied, approved, get, live, prepare, propose, status
 from meta_pipeline_tests.store.invariants import check_invariants
-from meta_pipeline_tests.store.processes import run_in_processes
+from meta_pipeline_tests.store.processes import run_in_processes, start_process, wait_for
 from meta_pipeline_tests.store.workers import racing
 
 pytestmark = pytest.mark.database
@@ -139,3 +142,26 @@ def test_of_four_who_revert_one_change_one_does(database: Database) -> None:
     answers = race(database, *[("revert", change_id)] * 4)
     assert sorted(outcome for outcome, _ in answers) == ["already_reverted"] * 3 + ["reverted"]
     assert live(database).version == 3
+
+
+def test_an_apply_that_waited_while_a_freeze_was_recorded_is_stopped_by_it(database: Database) -> None:
+    prepare(database)
+    record = approved(database, "risk.max_vol", 0.7)  # raises risk: not exempt
+    with database.begin() as holder:
+        strategies.lock(holder, "STRAT")
+        process = start_process(database, workers.apply_reporting, record.proposal_id)
+        wait_for(lambda: waits_for_a_lock(database), "the apply to wait")
+        with database.begin() as connection:
+            freezing.freeze_now(
+                connection, reason="incident", strategy_id=None, actor="ann", now=NOW + timedelta(seconds=2)
+            )
+    process.join(60)
+    assert process.exitcode == workers.REFUSED
+    assert status(database, record) == "APPROVED"
+    assert live(database).version == 1
+
+
+def waits_for_a_lock(database: Database) -> bool:
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    with database.connect() as connection:
+        return bool(connection.execute(text(waiting)).scalar_one())

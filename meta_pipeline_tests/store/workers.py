@@ -1,15 +1,19 @@
 """What real processes do in tests of races and crashes. Imports little, so that a process starts quickly."""
 
+import sys
 from collections.abc import Callable
 from functools import partial
 from multiprocessing.synchronize import Barrier
 from typing import Any
 
+from meta_pipeline.errors import Frozen
 from meta_pipeline.proposals.decision import Decision, Verdict
 from meta_pipeline.store import audit, governance
 from meta_pipeline.store.database import Database
 from meta_pipeline_tests.proposals.governed import NOW
 from meta_pipeline_tests.store.governed import SETTINGS
+
+REFUSED = 33
 
 
 def append_entries(database: Database, writer: int, barrier: Barrier, *, each: int) -> None:
@@ -23,6 +27,14 @@ def append_entries(database: Database, writer: int, barrier: Barrier, *, each: i
 def apply(database: Database, proposal_id: str) -> tuple[str, str | None]:
     result = governance.apply(database, proposal_id, actor="dora", now=NOW, settings=SETTINGS)
     return result.outcome, result.change_id
+
+
+def apply_reporting(database: Database, proposal_id: str) -> None:
+    """End with the exit code REFUSED if a freeze stops it."""
+    try:
+        apply(database, proposal_id)
+    except Frozen:
+        sys.exit(REFUSED)
 
 
 def revert(database: Database, change_id: str) -> tuple[str, str | None]:
