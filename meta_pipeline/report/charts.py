@@ -12,7 +12,7 @@ from meta_pipeline.diagnostics.diagnose import DiagnosticsReport
 from meta_pipeline.diagnostics.equity import EquityComparison
 from meta_pipeline.diagnostics.records import KnobEffect
 from meta_pipeline.outcomes.scorecard import Score
-from meta_pipeline.proposals.candidate import Candidate, Effect, SliceEffect
+from meta_pipeline.proposals.candidate import Candidate, SliceEffect
 from meta_pipeline.proposals.candidate_json import level_from_json
 from meta_pipeline.report.diagnostics import effects_table, overfitting_table, periods_table, regimes_table
 from meta_pipeline.report.drawings import (
@@ -217,20 +217,17 @@ def reliability_chart(bins: Iterable[Mapping[str, Any]], table: Table) -> Chart 
 
 def contrasts_chart(candidate: Candidate) -> Chart:
     """Draw every estimate of one change's effect on the Sharpe ratio, and what is claimed of it."""
-    found: list[tuple[str, Effect]] = [("Contrast", candidate.effect)]
-    found += [("Other weighting", one) for one in candidate.other_effects]
-    if candidate.local_effect is not None:
-        found.append(("At the live configuration", candidate.local_effect))
-    in_sharpe = [(name, one) for name, one in found if one.metric == "sharpe_ratio"]
+    found = (candidate.effect, *candidate.other_effects, *([candidate.local_effect] if candidate.local_effect else []))
     bars = [
         Bar(
-            label=f"{name}: {METHOD_NAMES.get(one.method, one.method)} (n {one.n_pairs})",
+            label=f"{METHOD_NAMES.get(one.method, one.method).capitalize()} (n {one.n_pairs})",
             value=one.estimate,
             lower=one.lower,
             upper=one.upper,
             marked=False,
         )
-        for name, one in in_sharpe
+        for one in found
+        if one.metric == "sharpe_ratio"
     ]
     bars.append(
         Bar(
