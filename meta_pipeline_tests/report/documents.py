@@ -6,6 +6,7 @@ from datetime import date
 
 import numpy as np
 
+from meta_pipeline.canonical import JsonValue
 from meta_pipeline.diagnostics.diagnose import DiagnosticsReport
 from meta_pipeline.diagnostics.equity import EquityComparison
 from meta_pipeline.diagnostics.records import Thresholds
@@ -56,7 +57,11 @@ SCORE = Score(
     reason=None,
     verdicts={"KEEP": 1, "REVERT": 1},
 )
-BINS = {"bins": [{"lower": 0.5, "upper": 0.75, "n": 12, "said": 0.6, "came": 0.58}], "claimed": 0.2, "realised": 0.1}
+BINS: dict[str, JsonValue] = {
+    "bins": [{"lower": 0.5, "upper": 0.75, "n": 12, "said": 0.6, "came": 0.58}],
+    "claimed": 0.2,
+    "realised": 0.1,
+}
 
 
 def strategy_document(name: str = "STRAT_001", *, whole: bool = True) -> bytes:

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from base64 import b64encode
+from dataclasses import replace
 from functools import cache
 from html.parser import HTMLParser
 from pathlib import Path
@@ -13,13 +14,16 @@ from pathlib import Path
 import pytest
 
 from meta_pipeline.errors import ArtifactBroken, InputError
+from meta_pipeline.proposals.drafting import draft
 from meta_pipeline.report.drawings import Bar, intervals_drawing
 from meta_pipeline.report.files import report_files
 from meta_pipeline.report.html import render, style_sheet
+from meta_pipeline.report.proposal_report import ProposalReport, proposal_html
 from meta_pipeline.report.svg import svg
 from meta_pipeline.report.text import visible
 from meta_pipeline_tests.report import documents
 from meta_pipeline_tests.report.documents import HOSTILE
+from meta_pipeline_tests.report.test_approval import RISKY, stored
 
 ROOT = Path(__file__).parents[2]
 MAX_BYTES = 1_000_000
@@ -155,11 +159,11 @@ def test_hostile_text_is_text_in_every_name_and_reason() -> None:
 
 
 def test_what_changes_later_is_not_in_the_file_that_the_digest_names() -> None:
-    made = documents.stored(documents.draft(documents.RISKY, strategy_id="S", base_version=1, evidence_digest="e" * 64))
-    one = documents.proposal_html(documents.ProposalReport(record=made))
+    made = stored(draft(RISKY, strategy_id="S", base_version=1, evidence_digest="e" * 64))
+    one = proposal_html(ProposalReport(record=made))
     assert made.body_digest.encode() not in one
-    other = documents.replace(made, body_digest="f" * 64, status_reason="x")
-    assert documents.proposal_html(documents.ProposalReport(record=other)) == one
+    other = replace(made, body_digest="f" * 64, status_reason="x")
+    assert proposal_html(ProposalReport(record=other)) == one
 
 
 def test_a_report_file_is_named_by_its_sha256_and_another_content_is_noticed(tmp_path: Path) -> None:
