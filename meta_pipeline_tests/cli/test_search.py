@@ -108,7 +108,8 @@ def test_what_cannot_be_done_is_said_with_the_way_out(
 
 @pytest.mark.slow
 def test_a_search_on_real_prices_ends_with_every_gate_and_an_honest_verdict(shell: Shell) -> None:
-    arguments = ("search", "run", "--symbols", "SP500", "--r", "3", "--set", "n_folds=3", "--seed", "1")
+    small = ("--set", "n_folds=2", "--set", "train_bars=300", "--set", "sample_share=0.1")
+    arguments = ("search", "run", "--symbols", "SP500", "--r", "3", *small, "--seed", "1")
     found = shell.ask(*arguments, "--executor", "in-process")
     verdict = found["verdict"]
     assert verdict["trials"] == 5

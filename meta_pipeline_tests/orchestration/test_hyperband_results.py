@@ -23,6 +23,7 @@ def run(database: Database, home: Path, **config: object) -> dg.ExecuteInProcess
     return definitions.resolve_job_def("weekly_search").execute_in_process(run_config=asked, raise_on_error=False)
 
 
+@pytest.mark.slow
 def test_the_week_ends_in_a_verdict_with_its_pictures_and_the_same_week_again_costs_nothing(
     database: Database, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
