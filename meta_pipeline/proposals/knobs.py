@@ -180,9 +180,7 @@ class Knob:
         if objection is not None:
             return objection
         old, new = self._number(before), self._number(after)
-        # NaN and infinities, which no configuration can hold, are the same as nothing.
-        storable = not isinstance(before, float) or math.isfinite(before)
-        if (storable and level_key(before) == level_key(after)) or (old is not None and old == new):
+        if _same_level(before, after) or (old is not None and old == new):
             return f"{self.path} is {before!r} already; the change to {after!r} would change nothing"
         return None if self.max_step is None else self._step_too_large(before, after, self.max_step)
 
@@ -226,6 +224,14 @@ class Knob:
         fields = asdict(self)
         choices = None if self.choices is None else list(self.choices)
         return {**fields, "choices": choices, "risk_direction": str(self.risk_direction)}
+
+
+def _same_level(before: Level, after: Level) -> bool:
+    """Tell whether two levels are one; what no configuration can hold (NaN, NUL, lone surrogates) is like nothing."""
+    try:
+        return level_key(before) == level_key(after)
+    except ValueError:
+        return False
 
 
 def knob_of(declaration: Mapping[str, Any]) -> Knob:

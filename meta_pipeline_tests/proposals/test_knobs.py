@@ -304,3 +304,9 @@ def test_what_a_knob_does_not_allow_is_refused_with_its_name_and_the_rest_is_of_
     if isinstance(after, int | float) and knob.knob_type in NUMERIC_TYPES:
         assert knob.lower is None or after >= knob.lower
         assert knob.upper is None or after <= knob.upper
+
+
+@pytest.mark.parametrize("before", [float("nan"), float("inf"), "\x00", "\ud800"])
+def test_a_value_before_that_no_configuration_can_hold_is_no_reason_to_fail(before: float | str) -> None:
+    free = Knob(path="name", knob_type="str", choices=("a", "b"))
+    assert free.objection_to_change(before, "a") is None
