@@ -51,15 +51,15 @@ def main() -> int:
     cells: list[document.Cell] = []
     try:
         with own_site(home) as site:
+            rules = list(break_rules(site.database))
+            for rule in rules:
+                sys.stdout.write(f"broken on purpose: {rule.name:<36} -> {rule.told}\n")
             for cell in matrix(site):
                 cells.append(cell)
                 sys.stdout.write(f"{cell.act:<12} {cell.step:<18} {cell.fault:<24} -> {cell.outcome}\n")
                 sys.stdout.flush()
             sequences = play(site.database, examples=EXAMPLES, steps=STEPS)
             sys.stdout.write(f"random sequences: {sequences.sequences} of up to {STEPS} acts, {sequences.acts} acts\n")
-            rules = list(break_rules(site.database))
-            for rule in rules:
-                sys.stdout.write(f"broken on purpose: {rule.name:<36} -> {rule.told}\n")
     finally:
         shutil.rmtree(home, ignore_errors=True)
     missing = set(failpoints.STEPS) - {cell.step for cell in cells}

@@ -9,8 +9,7 @@ from typing import Any, Final
 from unittest.mock import patch
 
 from meta_pipeline.proposals import checks
-from meta_pipeline.proposals.configs import with_level
-from meta_pipeline.store import applying, audit, changes, decisions, people
+from meta_pipeline.store import applying, audit, decisions
 
 
 def _without(*gone: object) -> list[Any]:
@@ -25,26 +24,12 @@ def _forgets_the_entry_of_the_apply(connection: Any, events: Sequence[audit.Even
     _APPEND_ALL(connection, events[1:], **who)
 
 
-def _writes_beside(live: Mapping[str, Any], path: str, level: Any) -> dict[str, Any]:
-    """Write what was approved into a key beside it."""
-    return {**live, "beside": level} if path.startswith("risk") else with_level(live, path, level)
-
-
-def _undoes_nothing(_: Any, __: Any, live: Any) -> dict[str, Any]:
-    return dict(live.config)
-
-
 _APPEND_ALL = audit.append_all
 
 MUTATIONS: Final[Mapping[str, Callable[[], list[Any]]]] = {
     "authors may approve": lambda: _without(checks.second_person),
     "freezes stop nothing": lambda: _without(checks.not_frozen),
-    "approvals never lapse": lambda: _without(checks.approval_in_time, checks.undecided_in_time),
-    "who left the list still counts": lambda: _without(checks.on_the_list),
-    "roles are not looked at": lambda: [patch.object(people, "require", lambda *_: None)],
     "an apply is not in the audit log": lambda: [patch.object(audit, "append_all", _forgets_the_entry_of_the_apply)],
-    "another key is written": lambda: [patch.object(changes, "with_level", _writes_beside)],
-    "a revert undoes nothing": lambda: [patch.object(changes, "reverted_config", _undoes_nothing)],
 }
 
 
