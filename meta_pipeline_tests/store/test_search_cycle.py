@@ -89,7 +89,7 @@ def searched(database: Database, folder: Path, *, origin: str, name: str = "FORE
 
 
 def test_two_searches_in_one_folder_never_take_each_others_checkpoints(tmp_path: Path) -> None:
-    found = []
+    found: list[str] = []
     for seed in (1, 2, 1):
         wanted = toy.search_settings(resource=3, name=f"toy {seed} of {len(found)}", seed=seed)
         place = folder_place(tmp_path, wanted.name)
