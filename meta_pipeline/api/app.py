@@ -12,6 +12,8 @@ from meta_pipeline.api.context import Context, Kept
 from meta_pipeline.api.guard import Guard
 from meta_pipeline.api.metrics import HttpMetrics
 from meta_pipeline.api.routes import backtests, changes, diagnostics, meta_agent, msc, policy, proposals, system
+from meta_pipeline.api.web import router as web
+from meta_pipeline.api.web.sessions import Sessions
 
 DESCRIPTION = """The governed feedback loop of systematic trading, over HTTP.
 
@@ -41,12 +43,14 @@ def create_app(context: Context) -> FastAPI:
     )
     app.state.context = context
     app.state.tokens = remembered_tokens()
+    app.state.sessions = Sessions()
     app.state.kept_status = Kept[bytes](STATUS_SECONDS)
     app.state.kept_policy = Kept[Any](POLICY_SECONDS)
     app.state.kept_figures = Kept[Any](FIGURES_SECONDS)
     app.state.registry = CollectorRegistry()
     for module in (msc, meta_agent, proposals, changes, diagnostics, policy, backtests, system):
         app.include_router(module.router)
+    app.include_router(web.router)
     problems.install(app)
     app.add_middleware(Guard, allowed_hosts=context.allowed_hosts, observe=HttpMetrics(app.state.registry).observe)
     documented = app.openapi

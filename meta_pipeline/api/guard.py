@@ -22,6 +22,9 @@ LARGEST_BODY: Final = 2**20
 LARGER_BODIES: Final[Mapping[str, int]] = {"/api/v1/live/": 8 * 2**20, "/api/v1/backtest-runs": 32 * 2**20}
 """Where more may be sent at once than a form takes: by the beginning of the path, in bytes."""
 
+PAGES: Final = "/pages/"
+"""Where the web pages are."""
+
 SLOWEST_BODY: Final = 60.0
 """Seconds within which a body must have come."""
 
@@ -96,7 +99,8 @@ class Guard:
                 body, refusal = await _body(headers, receive, largest=_largest(scope["path"]))
         except TimeoutError:
             return problem(408, "too_slow", f"the body did not come within {SLOWEST_BODY:g} seconds"), receive
-        if refusal is None and body and not _is_json(headers.get("content-type", "")):
+        kind = headers.get("content-type", "")
+        if refusal is None and body and not (_is_form(kind) if _is_page(scope["path"]) else _is_json(kind)):
             refusal = problem(415, "not_json", "send JSON, with Content-Type: application/json")
         return refusal, _replayed(body)
 
@@ -139,6 +143,15 @@ def _host(header: str) -> str:
 def _is_json(content_type: str) -> bool:
     kind = content_type.partition(";")[0].strip().lower()
     return kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json"))
+
+
+def _is_page(path: str) -> bool:
+    """Say whether a path is of the web pages: they take what browsers send, and each form has a token of its own."""
+    return path.startswith(PAGES)
+
+
+def _is_form(content_type: str) -> bool:
+    return content_type.partition(";")[0].strip().lower() == "application/x-www-form-urlencoded"
 
 
 def _largest(path: str) -> int:

@@ -48,7 +48,7 @@ STATUSES: Final[Mapping[str, int]] = {
 OF_THE_FRAMEWORK: Final[Mapping[int, str]] = {400: "invalid_input", 404: "not_found", 405: "method_not_allowed"}
 """Status of a refusal by the framework, before any route is asked -> code."""
 
-_TITLES: Final[Mapping[int, str]] = {
+TITLES: Final[Mapping[int, str]] = {
     400: "Bad request",
     401: "Not signed in",
     403: "Not permitted",
@@ -96,7 +96,7 @@ def problem(
     """Return a problem as a response."""
     body: dict[str, Any] = {
         "type": f"urn:meta-pipeline:problem:{code}",
-        "title": _TITLES.get(status, "Error"),
+        "title": TITLES.get(status, "Error"),
         "status": status,
         "code": code,
         "detail": detail,
@@ -112,7 +112,7 @@ def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     always = (400, 401, 403, 404, 405, 408, 413, 415, 422, 503)
     schema = {"$ref": "#/components/schemas/Problem"}
     return {
-        status: {"description": _TITLES[status], "content": {CONTENT_TYPE: {"schema": schema}}}
+        status: {"description": TITLES[status], "content": {CONTENT_TYPE: {"schema": schema}}}
         for status in sorted({*always, *statuses})
     }
 
@@ -141,7 +141,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(SQLAlchemyError)
     async def _database(_: Request, error: SQLAlchemyError) -> Response:
-        return _of_database(error)
+        return of_database(error)
 
     @app.exception_handler(Exception)
     async def _unforeseen(request: Request, error: Exception) -> Response:
@@ -149,7 +149,8 @@ def install(app: FastAPI) -> None:
         return problem(500, "internal_error", "something failed that should not have; the server's log says what")
 
 
-def _of_database(error: SQLAlchemyError) -> Response:
+def of_database(error: SQLAlchemyError) -> Response:
+    """Return an error of the database as a problem."""
     if isinstance(error, DBAPIError) and sqlstate(error) in {"40001", "40P01", "55P03"}:
         return problem(409, "conflict", "somebody else is changing the same thing; try again in a moment")
     if isinstance(error, DataError):

@@ -26,7 +26,8 @@ TEMPLATES: Final = Path(__file__).parent / "templates"
 _TONES: Final = {
     "good": (
         *("APPLIED", "KEPT", "APPROVED", "KEEP", "passed", "reduces", "reduces risk", "yes", "A", "champion"),
-        *("finished", "healthy", "active", "allowed", "good", "excellent", "ok", "bullish", "intact", "held"),
+        *("finished", "healthy", "active", "allowed", "winner", "in force"),
+        *("good", "excellent", "ok", "bullish", "intact", "held"),
     ),
     "bad": (
         *("FAILED", "REJECTED", "REVERTED", "REVERT", "raises", "raises risk", "D", "no", "critical", "expired"),
@@ -34,7 +35,7 @@ _TONES: Final = {
     ),
     "warn": (
         *("STALE", "EXPIRED", "SUPERSEDED", "INCONCLUSIVE", "INSUFFICIENT_DATA", "unknown", "C", "warning"),
-        *("degraded", "DEFENSIVE", "not known", "running", "flat"),
+        *("degraded", "DEFENSIVE", "no winner", "not known", "running", "flat"),
     ),
     "info": ("PENDING", "NORMAL", "AGGRESSIVE", "B", "candidate", "neutral", "neutral to risk"),
 }

@@ -117,6 +117,15 @@ def find_token(connection: Connection, text: str, *, now: datetime) -> Token | N
     return None if row is None else _of(row)
 
 
+def good_token(connection: Connection, token_id: str, *, now: datetime) -> Token | None:
+    """Return a token by its id if it is still good: for who was let in with its text before."""
+    columns = api_tokens.c
+    row = connection.execute(
+        select(api_tokens).where(columns.token_id == token_id, columns.revoked_at.is_(None), columns.expires_at > now)
+    ).one_or_none()
+    return None if row is None else _of(row)
+
+
 def any_tokens(connection: Connection, *, now: datetime) -> bool:
     """Say whether any token is good."""
     columns = api_tokens.c

@@ -61,6 +61,7 @@ def changes_page(
     after: After,
     strategy_id: str | None = None,
     reverted: bool | None = None,
+    verdict: str | None = None,
 ) -> tuple[list[ChangeRecord], bool]:
     """Return applied changes, the newest first, and whether more follow."""
     columns = config_change_log.c
@@ -69,6 +70,8 @@ def changes_page(
         statement = statement.where(columns.strategy_id == strategy_id)
     if reverted is not None:
         statement = statement.where(columns.is_reverted == reverted)
+    if verdict is not None:
+        statement = statement.where(columns.outcome_verdict == verdict)
     rows = connection.execute(statement.limit(limit + 1))
     return _cut([ChangeRecord(**row._asdict()) for row in rows], limit)
 

@@ -109,7 +109,7 @@ def test_the_documentation_lists_every_route_and_loads_nothing_from_elsewhere(
     database: Database, tmp_path: Path
 ) -> None:
     client = client_of(database, tmp_path)
-    page = client.get("/").text
+    page = client.get("/docs").text
     document = client.get("/openapi.json").json()
     for path in document["paths"]:
         assert f"<code>{path}</code>" in page

@@ -54,8 +54,8 @@ async def docs(request: Request) -> HTMLResponse:
 
 @router.get("/", include_in_schema=False)
 async def root() -> RedirectResponse:
-    """Lead to the documentation."""
-    return RedirectResponse("/docs")
+    """Lead to the pages for people."""
+    return RedirectResponse("/pages/inbox")
 
 
 def _fault(context: Context) -> str | None:

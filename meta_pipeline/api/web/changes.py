@@ -1,0 +1,154 @@
+"""Applied changes: the list, one change with its outcome, and undoing it."""
+
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Path, Query, Request
+from starlette.responses import Response
+
+from meta_pipeline.api.access import in_thread
+from meta_pipeline.api.conditions import require_match
+from meta_pipeline.api.context import Context, Ctx
+from meta_pipeline.api.forms import RevertForm
+from meta_pipeline.api.pages import Cursor, moment_and_id, page
+from meta_pipeline.api.problems import ProblemError
+from meta_pipeline.api.representations import change_etag
+from meta_pipeline.api.web.grid import changes_grid, entries_grid
+from meta_pipeline.api.web.pages import PageRoute, fault_of, form_of, link, see, show
+from meta_pipeline.api.web.tables import facts
+from meta_pipeline.api.web.visitor import Visitor, Visits
+from meta_pipeline.errors import InputError, MetaPipelineError
+from meta_pipeline.store import audit, change_outcomes, changes, governance, pages, proposals, strategies
+
+router = APIRouter(route_class=PageRoute, include_in_schema=False)
+
+ROWS: Final = 50
+_STATES: Final = {"all": None, "in force": False, "reverted": True}
+ChangeId = Annotated[str, Path(min_length=1, max_length=64)]
+
+
+@router.get("/pages/changes")
+async def list_changes(
+    context: Ctx,
+    visitor: Visits,
+    state: Annotated[str, Query(max_length=20)] = "all",
+    judged: Annotated[str | None, Query(max_length=20)] = None,
+    strategy: Annotated[str | None, Query(max_length=64)] = None,
+    cursor: Cursor = None,
+) -> Response:
+    """List changes, the newest first."""
+    after, chosen = moment_and_id(cursor), strategy or None
+    if state not in _STATES:
+        raise InputError(f"state {state!r} is none; take one of {', '.join(_STATES)}")
+
+    def read() -> dict[str, Any]:
+        with context.database.connect() as connection:
+            records, more = pages.changes_page(
+                connection, limit=ROWS, after=after, strategy_id=chosen, reverted=_STATES[state], verdict=judged
+            )
+        last = (records[-1].applied_at, records[-1].change_id) if more else None
+        following = page([], last)["next_cursor"]
+        query = {"state": state, "strategy": chosen, "judged": judged}
+        return {
+            "grid": changes_grid(records),
+            "older": None if following is None else link("changes", **query, cursor=str(following)),
+            "newest": link("changes", **query) if cursor else None,
+            "filters": [
+                {"name": name, "href": link("changes", state=name, strategy=chosen), "present": name == state}
+                for name in _STATES
+            ],
+            "judged": judged,
+        }
+
+    return show("changes.html", title="Changes", place="changes", visitor=visitor, **await in_thread(read))
+
+
+@router.get("/pages/changes/{change_id}")
+async def change(
+    context: Ctx, visitor: Visits, change_id: ChangeId, done: Annotated[str, Query(max_length=20)] = ""
+) -> Response:
+    """Show one change, what became of it, and how to undo it."""
+    said = "Reverted. The state before the change is restored, exactly." if done == "reverted" else ""
+    return await in_thread(lambda: _shown(context, visitor, change_id, said=said))
+
+
+@router.post("/pages/changes/{change_id}/revert")
+async def revert(request: Request, context: Ctx, visitor: Visits, change_id: ChangeId) -> Response:
+    """Restore the exact state before a change."""
+    fields = await form_of(request, visitor.whose)
+
+    def work() -> Response:
+        visitor.require("approver", "operator")
+        with context.database.connect() as connection:
+            require_match(fields.get("etag"), change_etag(changes.get(connection, change_id)))
+        result = governance.revert(
+            context.database,
+            change_id,
+            actor=visitor.name,
+            reason=_reason(fields),
+            now=context.decision_time(),
+            settings=context.settings,
+        )
+        return see(f"changes/{change_id}", done=result.outcome)
+
+    def work_or_again() -> Response:
+        try:
+            return work()
+        except (MetaPipelineError, ProblemError) as error:
+            status, code, detail = fault_of(error)
+            if status in {404, 500, 503}:
+                raise
+            fault = f"Refused ({code}): {detail}"
+            return _shown(context, visitor, change_id, fault=fault, typed=fields, status=status)
+
+    return await in_thread(work_or_again)
+
+
+def _reason(fields: dict[str, str]) -> str:
+    try:
+        return RevertForm(reason=fields.get("reason", "").strip().replace("\r\n", "\n")).reason
+    except ValueError:
+        raise InputError("a revert needs a reason of at most 4,000 characters") from None
+
+
+def _shown(
+    context: Context,
+    visitor: Visitor,
+    change_id: str,
+    *,
+    said: str = "",
+    fault: str = "",
+    typed: dict[str, str] | None = None,
+    status: int = 200,
+) -> Response:
+    from meta_pipeline.outcomes.plan import exit_plan
+    from meta_pipeline.report.outcomes import outcome_facts
+
+    with context.database.connect() as connection:
+        record = changes.get(connection, change_id)
+        looks = change_outcomes.looks(connection, change_id)
+        live = strategies.live_config(connection, record.strategy_id)
+        history = audit.entries(connection, subject_id=change_id, limit=50)
+        approval = proposals.approval_of(connection, record.proposal_id)
+        plan = exit_plan(proposals.get(connection, record.proposal_id).draft)
+    otherwise = record.evaluation_missing_reason or changes.NOT_JUDGED
+    return show(
+        "change.html",
+        title=f"Change {record.change_id}",
+        place="changes",
+        visitor=visitor,
+        http_status=status,
+        record=record,
+        grid=changes_grid([record]),
+        etag=change_etag(record),
+        now=changes.three_way(record, live.config).text(),
+        live_version=live.version,
+        approved="nobody: it was automatic"
+        if approval is None
+        else f"{approval.approver}: {approval.reason or 'no reason given'}",
+        outcome=facts(outcome_facts(looks[0] if looks else None, otherwise=otherwise)),
+        plan=plan.sentences(),
+        history=entries_grid(history, name="What has happened"),
+        said=said,
+        fault=fault,
+        typed=typed or {},
+    )

@@ -1,0 +1,118 @@
+"""Lists of pages: cells that may lead somewhere, and the records that they show."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from meta_pipeline.api.web.pages import link
+from meta_pipeline.proposals.draft import ProposalRecord
+from meta_pipeline.report.table import MISSING, day
+from meta_pipeline.report.tables import change_text
+from meta_pipeline.store.audit import AuditEntry
+from meta_pipeline.store.changes import ChangeRecord
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """One cell: its text, where it leads, and how it is shown."""
+
+    text: str
+    href: str | None = None
+    chip: bool = False
+    number: bool = False
+    code: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grid:
+    """A list: headers, rows of cells, and what is said where there are none."""
+
+    name: str
+    headers: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    empty: str
+
+
+def figure(value: float | None, form: str = "+z.2f") -> Cell:
+    """Write a figure; one that is not known says so."""
+    return Cell(text=MISSING if value is None else format(value, form), number=True)
+
+
+def moment(at: object) -> Cell:
+    """Write a time."""
+    return Cell(text=day(at) or MISSING)  # type: ignore[arg-type]  # a time, a day, or nothing
+
+
+def proposals_grid(records: Sequence[ProposalRecord]) -> Grid:
+    """List proposals, each with a link to its page."""
+    return Grid(
+        name="Proposals",
+        headers=(
+            *("Proposal", "Strategy", "Knob", "From → to", "Risk", "Grade"),
+            *("Expected uplift", "P(better)", "Status", "Author", "Lapses"),
+        ),
+        rows=tuple(_proposal(one) for one in records),
+        empty="No proposal is in this list.",
+    )
+
+
+def _proposal(record: ProposalRecord) -> tuple[Cell, ...]:
+    draft = record.draft
+    return (
+        Cell(text=record.proposal_id, href=link(f"proposals/{record.proposal_id}"), code=True),
+        Cell(text=draft.strategy_id, href=link("strategy", id=draft.strategy_id)),
+        Cell(text=draft.target_component),
+        Cell(text=change_text(draft.current, draft.proposed), code=True),
+        Cell(text=draft.risk_change, chip=True),
+        Cell(text=draft.grade or MISSING, chip=draft.grade is not None),
+        figure(draft.expected_sharpe_improvement),
+        figure(draft.confidence_score, "z.2f"),
+        Cell(text=str(record.status), chip=True),
+        Cell(text=draft.author),
+        moment(record.expires_at),
+    )
+
+
+def changes_grid(records: Sequence[ChangeRecord]) -> Grid:
+    """List applied changes, each with a link to its page."""
+    return Grid(
+        name="Changes",
+        headers=("Change", "Strategy", "Knob", "From → to", "Risk", "Version", "Applied", "By", "Outcome", "State"),
+        rows=tuple(_change(one) for one in records),
+        empty="No change is in this list.",
+    )
+
+
+def _change(record: ChangeRecord) -> tuple[Cell, ...]:
+    return (
+        Cell(text=record.change_id, href=link(f"changes/{record.change_id}"), code=True),
+        Cell(text=record.strategy_id, href=link("strategy", id=record.strategy_id)),
+        Cell(text=record.target_component),
+        Cell(text=change_text(record.previous_value, record.new_value), code=True),
+        Cell(text=record.risk_change, chip=True),
+        Cell(text=f"{record.base_version} → {record.new_version}"),
+        moment(record.applied_at),
+        Cell(text=record.applied_by),
+        Cell(text=record.outcome_verdict or "not judged yet", chip=record.outcome_verdict is not None),
+        Cell(text="REVERTED" if record.is_reverted else "in force", chip=True),
+    )
+
+
+def entries_grid(entries: Sequence[AuditEntry], *, name: str = "Audit entries") -> Grid:
+    """List audit entries, each with the hash that the next one is chained to."""
+    return Grid(
+        name=name,
+        headers=("Entry", "When", "Who", "Action", "Subject", "Payload", "Hash"),
+        rows=tuple(
+            (
+                Cell(text=f"{one.seq:,}", number=True),
+                moment(one.at),
+                Cell(text=f"{one.actor} ({one.actor_kind})"),
+                Cell(text=one.action),
+                Cell(text=one.subject_id, href=link("audit", subject=one.subject_id), code=True),
+                Cell(text=one.payload if len(one.payload) <= 300 else one.payload[:300] + "…", code=True),
+                Cell(text=one.hash[:12], code=True),
+            )
+            for one in entries
+        ),
+        empty="No entry is in this list.",
+    )

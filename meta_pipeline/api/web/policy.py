@@ -1,0 +1,139 @@
+"""The policy of a book: the mode over time with the reasons for each change, health, scores, and executors."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Query
+from starlette.responses import Response
+
+from meta_pipeline.api.access import in_thread
+from meta_pipeline.api.context import Ctx
+from meta_pipeline.api.pages import Cursor, number, page
+from meta_pipeline.api.web.grid import Cell, Grid, moment
+from meta_pipeline.api.web.mode_chart import mode_chart
+from meta_pipeline.api.web.pages import PageRoute, link, show
+from meta_pipeline.api.web.tables import facts, health_table, ranking_table
+from meta_pipeline.api.web.visitor import Visits
+from meta_pipeline.report.policy import executors_table, limits_table, reasons_table
+from meta_pipeline.report.table import day
+from meta_pipeline.store import live_books, policies, policy_views
+from meta_pipeline.store.policies import PolicyRecord
+
+router = APIRouter(route_class=PageRoute, include_in_schema=False)
+
+ROWS: Final = 30
+CHARTED: Final = 400
+"""Policies that the chart of the mode shows: at one per half hour, the last eight days."""
+
+
+@router.get("/pages/policy")
+async def policy(
+    context: Ctx,
+    visitor: Visits,
+    scope: Annotated[str, Query(min_length=1, max_length=64)] = live_books.LIVE,
+    cursor: Cursor = None,
+) -> Response:
+    """Show the policy in force, and how it came about."""
+    before = number(cursor)
+
+    def read() -> dict[str, Any]:
+        now = context.now()
+        with context.database.connect() as connection:
+            status: dict[str, Any] = policy_views.status_json(connection, scope, context.settings, now=now)
+            health: dict[str, Any] = policy_views.health_json(connection, scope, now=now)
+            ranking: dict[str, Any] = policy_views.strategies_json(connection, scope, context.settings, now=now)
+            record = policies.latest_policy(connection, scope)
+            charted = policies.history(connection, scope, limit=CHARTED)
+            changed = policies.mode_changes(connection, scope, limit=ROWS)
+            listed = policies.history(connection, scope, limit=ROWS + 1, before_id=before)
+            scopes = [one.scope for one in live_books.list_scopes(connection)]
+        shown, more = listed[:ROWS], len(listed) > ROWS
+        following = page([], (shown[-1].id,) if more else None)["next_cursor"]
+        executors = executors_table(status["executors"])
+        return {
+            "scope": scope,
+            "scopes": [{"name": one, "href": link("policy", scope=one), "present": one == scope} for one in scopes],
+            "status": status,
+            "tiles": _tiles(status, health, now=now),
+            "problems": [*health["problems"], *health["publications_failing"]],
+            "reasons": None if record is None else reasons_table(record.reasons),
+            "limits": None if record is None else limits_table(record.body),
+            "health": health_table(health["metrics"]),
+            "chart": mode_chart(charted, now=now) if charted else None,
+            "changes": _changes_grid(changed),
+            "ranking": ranking_table(ranking["rankings"]),
+            "executors": executors,
+            "skew": facts([(key.replace("_", " "), _plain(value)) for key, value in status["skew"].items()]),
+            "history": _history_grid(shown),
+            "older": None if following is None else link("policy", scope=scope, cursor=str(following)),
+        }
+
+    values = await in_thread(read)
+    return show("policy.html", title=f"Policy of {scope}", place="policy", visitor=visitor, **values)
+
+
+def _tiles(status: dict[str, Any], health: dict[str, Any], *, now: datetime) -> list[tuple[str, str]]:
+    policy = status["policy"]
+    running = len(status["executors"])
+    if policy is None:
+        return [("DEFENSIVE", "mode, for want of a policy"), (f"{running}", "executors")]
+    ends = datetime.fromisoformat(policy["expires_at"])
+    minutes = (ends - now).total_seconds() / 60
+    left = f"{minutes:,.0f} min" if minutes > 0 else "expired"
+    state = "halted" if policy["halted"] else policy["risk_mode"]
+    return [
+        (state, "only exits" if policy["halted"] else "mode that counts now"),
+        (f"{policy['version']:,}", "version"),
+        (left, f"until {day(ends)}"),
+        (f"{policy['active_strategies_count']}", "strategies allowed"),
+        (health["status"], "health"),
+        (f"{running}", "executors reported within a week"),
+    ]
+
+
+def _plain(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _why(record: PolicyRecord) -> str:
+    return "; ".join(reason["text"] for reason in record.reasons) or "no reason is on record"
+
+
+def _changes_grid(records: Sequence[PolicyRecord]) -> Grid:
+    return Grid(
+        name="Changes of the mode",
+        headers=("When", "From", "To", "Why", "Trigger", "By"),
+        rows=tuple(
+            (
+                moment(one.created_at),
+                Cell(text=str(one.previous_mode), chip=True),
+                Cell(text=str(one.risk_mode), chip=True),
+                Cell(text=_why(one)),
+                Cell(text=one.trigger),
+                Cell(text=one.actor),
+            )
+            for one in records
+        ),
+        empty="The mode has never changed.",
+    )
+
+
+def _history_grid(records: Sequence[PolicyRecord]) -> Grid:
+    return Grid(
+        name="Policies",
+        headers=("Version", "Made", "Mode", "Strategies", "Trigger", "By", "First reason"),
+        rows=tuple(
+            (
+                Cell(text=f"{one.version:,}", number=True),
+                moment(one.created_at),
+                Cell(text="halted" if one.halted else str(one.risk_mode), chip=True),
+                Cell(text=", ".join(one.allowed_strategies) or "none"),
+                Cell(text=one.trigger),
+                Cell(text=one.actor),
+                Cell(text=one.reasons[0]["text"] if one.reasons else "-"),
+            )
+            for one in records
+        ),
+        empty="No policy was made yet.",
+    )

@@ -1,0 +1,174 @@
+"""A database in which every page has something to show, with names as hostile or as plain as a test wants."""
+
+from datetime import timedelta
+from typing import Any, Final
+
+from sqlalchemy import insert
+
+from meta_pipeline.proposals.decision import Decision
+from meta_pipeline.proposals.draft import ProposalDraft
+from meta_pipeline.proposals.knobs import Knob, RiskDirection
+from meta_pipeline.proposals.strategy import Strategy
+from meta_pipeline.settings import Settings
+from meta_pipeline.store import approvers, audit, executors, governance, proposals, strategies
+from meta_pipeline.store.database import Database
+from meta_pipeline.store.schema_meta_model import meta_model_alarms, meta_model_versions
+from meta_pipeline.store.schema_search import searches, top_configs
+from meta_pipeline_tests.report.builders import candidate
+from meta_pipeline_tests.store.live_book import NOW, calm_policy
+
+MODEL: Final = "a1" * 32
+CANDIDATE_MODEL: Final = "b2" * 32
+GATES: Final = (
+    ("viable", 1.0, 1.0, True, True, ""),
+    ("deflated_sharpe_ratio", 0.981, 0.95, True, True, "417 trials"),
+    ("backtest_overfitting", 0.31, 0.2, False, False, "the best of half the days is below the median on the others"),
+    ("round_trips", 64.0, 30.0, True, True, ""),
+    ("stressed_sharpe_ratio", 0.44, 0.5, True, False, "with doubled fees and slippage"),
+)
+
+
+def seed(
+    database: Database,
+    settings: Settings,
+    *,
+    strategy: str = "TREND",
+    rationale: str = "Raise the lookback: the effect holds in both markets and in every half.",
+    author: str = "Ann",
+    approver: str = "Bob",
+    description: str = "Follows the trend of two index futures.",
+) -> dict[str, str]:
+    """Fill every table that a page reads; return the ids of what is pending, applied, and of the change."""
+    knobs = (
+        Knob(path="lookback", knob_type="int", lower=5, upper=200, max_step=60, risk_direction=RiskDirection.NEUTRAL),
+        Knob(
+            path="volatility_target",
+            knob_type="float",
+            lower=0.02,
+            upper=0.4,
+            risk_direction=RiskDirection.HIGHER_IS_RISKIER,
+        ),
+        Knob(path="exit.kind", knob_type="str", choices=("trail", "fixed")),
+    )
+    live = {"lookback": 20, "volatility_target": 0.15, "exit": {"kind": "trail"}}
+    with database.begin() as connection:
+        for name in (strategy, "REVERSION"):
+            strategies.declare(
+                connection,
+                Strategy(strategy_id=name, knobs=knobs, live_config=live, family="futures", description=description),
+                actor=author,
+                now=NOW,
+            )
+        approvers.add(connection, approver, actor=author, now=NOW)
+        drafts = [
+            _draft(strategy, "lookback", 20, 50, "neutral", author, rationale),
+            _draft("REVERSION", "volatility_target", 0.15, 0.1, "reduces", author, rationale),
+            _draft("REVERSION", "lookback", 20, 35, "neutral", author, rationale),
+        ]
+        saved = proposals.save(connection, drafts, now=NOW, lifetime=timedelta(days=14))
+        assert len(saved.new) == 3, saved
+        pending, applied, rejected = saved.new
+        digests = {one: proposals.get(connection, one).body_digest for one in saved.new}
+    verdicts = [
+        Decision(proposal_id=applied, digest=digests[applied], verdict="approve", reason=rationale),
+        Decision(proposal_id=rejected, digest=digests[rejected], verdict="reject", reason=rationale),
+    ]
+    for result in governance.decide(
+        database, verdicts, approver=approver, channel="api", channel_ref="pages", now=NOW, settings=settings
+    ):
+        assert result.error is None, result.message
+    done = governance.apply(database, applied, actor=approver, now=NOW, settings=settings)
+    assert done.change_id is not None, done.message
+    record = calm_policy(database)
+    with database.begin() as connection:
+        for name, behind in (("bot-frankfurt", 0), ("bot-tokyo", 2)):
+            beat = executors.Heartbeat(
+                executor_id=name,
+                scope="live",
+                epoch=record.epoch,
+                version=record.version - behind,
+                mode="NORMAL",
+                reduce_only=False,
+                reasons=(),
+                problems={"strategy": strategy} if behind else {},
+                reported_at=NOW,
+            )
+            executors.record_heartbeat(connection, beat, now=NOW)
+        _searches(connection, description)
+        _models(connection, description)
+        event = audit.Event(action="note", subject_type="strategy", subject_id="REVERSION", payload={"said": rationale})
+        audit.append(connection, event, actor=author, at=NOW)
+    return {"pending": pending, "applied": applied, "rejected": rejected, "change": done.change_id}
+
+
+def _draft(strategy: str, knob: str, before: Any, after: Any, risk: str, author: str, rationale: str) -> ProposalDraft:
+    evidence = candidate(knob, before, after, rationale=rationale)
+    return ProposalDraft(
+        strategy_id=strategy,
+        proposal_type=str(evidence.proposal_type),
+        target_component=knob,
+        current=before,
+        proposed=after,
+        base_version=1,
+        rationale=rationale,
+        supporting_metrics=evidence.to_json(),
+        evidence_digest="e" * 64,
+        risk_change=risk,
+        author=author,
+        author_kind="human",
+        grade=str(evidence.grade),
+        expected_sharpe_improvement=evidence.expected_uplift,
+        confidence_score=evidence.probability_positive,
+        legacy_confidence=evidence.legacy_confidence,
+    )
+
+
+def _searches(connection: Any, text: str) -> None:
+    names = ("name", "value", "threshold", "at_least", "passed", "reason")
+    gates = [dict(zip(names, gate, strict=True)) for gate in GATES]
+    verdict = {"winner": False, "summary": text, "gates": gates, "trials": 417, "config": "c" * 64}
+    summary = {"progress": {"evaluations": 206, "evaluations_planned": 206, "failures": 3, "best_value": 1.342}}
+    row = {
+        "search_name": "weekly",
+        "status": "finished",
+        "place": "search",
+        "settings": {},
+        "digest": "d" * 64,
+        "summary": summary,
+        "verdict": verdict,
+        "started_at": NOW,
+        "updated_at": NOW,
+    }
+    connection.execute(insert(searches).values(**row))
+    for rank in (1, 2, 3):
+        top = {
+            "search_name": "weekly",
+            "rank": rank,
+            "slot": f"0.4.{10 + rank}",
+            "config": {"lookback": 40 + rank, "note": text},
+            "value": 1.4 - 0.1 * rank,
+            "feasible": rank < 3,
+            "metrics": {"sharpe_ratio": 1.4 - 0.1 * rank, "max_drawdown": -0.08},
+            "constraints": {},
+        }
+        connection.execute(insert(top_configs).values(**top))
+
+
+def _models(connection: Any, text: str) -> None:
+    checks = [
+        {"name": "enough_decisions", "passed": True, "measured": 1840.0, "needed": 500.0, "sentence": text},
+        {"name": "lift_over_majority", "passed": False, "measured": -0.02, "needed": 0.0, "sentence": text},
+    ]
+    for model, status, passed in ((MODEL, "champion", True), (CANDIDATE_MODEL, "candidate", False)):
+        values = {
+            "model_id": model,
+            "status": status,
+            "data_kind": "real",
+            "n_samples": 1840,
+            "passed": passed,
+            "verdict": {"checks": [{**one, "passed": passed or one["passed"]} for one in checks]},
+            "created_at": NOW,
+            "promoted_at": NOW if passed else None,
+        }
+        connection.execute(insert(meta_model_versions).values(**values))
+    connection.execute(insert(meta_model_alarms).values(model_id=MODEL, report={"drift": text}, raised_at=NOW))
