@@ -313,6 +313,7 @@ def _who(record: ProposalRecord, approval_hours: float | None) -> Rows:
         ("May be decided until", day(record.expires_at)),
         ("An approval lapses", lapses),
         ("Base", f"version {draft.base_version} of {draft.strategy_id}"),
+        ("Report, part of the digest", draft.report_sha256 or "none was written"),
         ("Digest", record.body_digest),
     ]
 

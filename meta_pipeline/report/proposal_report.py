@@ -22,8 +22,8 @@ _AS_PROPOSED: Final = (
     "As it was when it was proposed. The sha256 of this document is part of the digest that an approval names; the "
     "checks are made again when it is approved, and again when it is applied."
 )
-# The digest names this very document, and could not stand in it.
-_NOT_IN_FILE: Final = frozenset({"Digest"})
+# Both name this very document, and could not stand in it.
+_NOT_IN_FILE: Final = frozenset({"Digest", "Report, part of the digest"})
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Row, Select, func, select
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.dialects.postgresql import distinct_on, insert
 
 from meta_pipeline.canonical import digest
 from meta_pipeline.diagnostics.diagnose import DiagnosticsReport
@@ -110,6 +110,13 @@ def read_report(connection: Connection, report_id: str) -> StoredReport | None:
     """
     row = connection.execute(_selected().where(table.c.report_id == report_id)).one_or_none()
     return None if row is None else _stored(row)
+
+
+def latest_pages(connection: Connection) -> dict[str, str]:
+    """Return, by strategy, the sha256 of the document of the report that was found last; those without are left out."""
+    newest = select(table.c.strategy_id, table.c.page_sha256).ext(distinct_on(table.c.strategy_id))
+    rows = connection.execute(newest.order_by(table.c.strategy_id, table.c.seen_at.desc(), table.c.report_id))
+    return {row.strategy_id: row.page_sha256 for row in rows if row.page_sha256 is not None}
 
 
 def data_health(connection: Connection, strategy_id: str) -> DataHealth:

@@ -1,7 +1,11 @@
 """What the tests of this folder have in common: a declared strategy, a saved proposal, a job run in this process."""
 
+import atexit
+import shutil
+import tempfile
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +28,16 @@ ACTING_JOBS = [approve_proposals, apply_approved, revert_change]
 
 def resource_of(database: Database, *, now: datetime = NOW, home: Path | None = None) -> DatabaseResource:
     """A resource on the test's database, with a clock that stands still and no settings from outside."""
-    values: dict[str, Any] = {"_env_file": None, **({} if home is None else {"home": home})}
+    values: dict[str, Any] = {"_env_file": None, "home": home or _home()}
     return DatabaseResource(database, settings=lambda: Settings(**values), clock=lambda: now)
+
+
+@cache
+def _home() -> Path:
+    """Return a folder for what assets write beside the database, gone when the tests end."""
+    folder = tempfile.mkdtemp(prefix="meta-pipeline-tests-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return Path(folder)
 
 
 def declare_strategy(database: Database, name: str = "STRAT_001", *, window: int = 20) -> None:

@@ -1,7 +1,9 @@
 """The three assets on a real database: what they write, what they show, and whom a bad strategy leaves alone."""
 
+import hashlib
 from base64 import b64decode
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -82,6 +84,15 @@ def test_a_campaign_becomes_aggregates_a_report_and_a_proposal_that_can_be_decid
         png = b64decode(metadata[picture].partition("base64,")[2].rstrip(")"))
         assert png.startswith(b"\x89PNG")
         assert len(png) <= MAX_PICTURE
+
+    for metadata, document, said in (
+        (report, "document of TREND", b"TREND: diagnostics of 2026-11-20"),
+        (proposals, "report of TREND: window 20 → 50", b"Change window of TREND from 20 to 50"),
+    ):
+        path = Path(metadata[document])
+        content = path.read_bytes()
+        assert path.name == f"{hashlib.sha256(content).hexdigest()}.html"
+        assert said in content
 
     # Once more with nothing new: the same versions, nothing written twice.
     assert versions(first) == versions(again)

@@ -55,7 +55,7 @@ def diagnostics_report(
         [name for name in chosen if name in state.declared], lambda name: report_for(name, database), context.log
     )
     return dg.MaterializeResult(
-        metadata=_metadata(outcome),
+        metadata={**_metadata(outcome), **_documents(outcome, database)},
         data_version=dg.DataVersion(state.digest),
         check_results=[check_result(outcome)],
     )
@@ -179,6 +179,21 @@ def _metadata(outcome: "Outcome[DiagnosticsReport | str]") -> dict[str, Any]:
         "underperforming": sum(report.underperforming.count for report in reports.values()),
         "high risk": sum(report.high_risk.count for report in reports.values()),
         "runs in quarantine": sum(report.data_health.quarantined for report in reports.values()),
+    }
+
+
+def _documents(outcome: "Outcome[DiagnosticsReport | str]", database: DatabaseResource) -> dict[str, Any]:
+    """Return where the report of each strategy is, as a document that opens in any browser without a server."""
+    from meta_pipeline.report.files import report_files
+    from meta_pipeline.store.diagnostics import latest_pages
+
+    files = report_files(database.settings.home)
+    with database.connect() as connection:
+        pages = latest_pages(connection)
+    return {
+        f"document of {name}": dg.MetadataValue.path(files.path(pages[name]).resolve())
+        for name in list(outcome.done)[:MAX_STRATEGIES]
+        if name in pages
     }
 
 

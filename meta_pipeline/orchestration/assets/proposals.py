@@ -15,7 +15,10 @@ from meta_pipeline.orchestration.refreshing import scope_of
 from meta_pipeline.orchestration.resources import DatabaseResource
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from meta_pipeline.orchestration.judging import Judged
+    from meta_pipeline.orchestration.open_proposals import OpenLine
     from meta_pipeline.outcomes.scorecard import Score
     from meta_pipeline.proposals.candidate import Proposed
     from meta_pipeline.report.experience import Past
@@ -170,6 +173,7 @@ def _metadata(
         **{what: dg.MetadataValue.md(claim) for what, claim in decisions_due(lines, location=location).items()},
         "picture of the uplifts": picture_value(open_picture(lines), says="expected uplift of each open proposal"),
         **({"approval sheets": dg.MetadataValue.md(pages)} if pages else {}),
+        **_documents(lines, database),
         "suppressed candidates": table_value(suppressed_counts_table(suppressed)),
         "what past claims were worth": table_value(experience_table(past)),
         "reliability of past probabilities": table_value(reliability_table(past)),
@@ -181,6 +185,20 @@ def _metadata(
         "outcomes recorded": sum(made.night.n_recorded for made in outcome.done.values()),
         "strategies": len(outcome.done),
         "strategies failed": len(outcome.failed),
+    }
+
+
+def _documents(lines: "Sequence[OpenLine]", database: DatabaseResource) -> dict[str, Any]:
+    """Return where the report of each open proposal is: what its digest covers, and its approver reads."""
+    from meta_pipeline.orchestration.open_proposals import MAX_LISTED
+    from meta_pipeline.report.files import report_files
+    from meta_pipeline.report.text import visible
+
+    files = report_files(database.settings.home)
+    return {
+        f"report of {visible(line.asked.summary)}": dg.MetadataValue.path(files.path(sha256).resolve())
+        for line in lines[:MAX_LISTED]
+        if (sha256 := line.record.draft.report_sha256) is not None
     }
 
 
