@@ -12,7 +12,7 @@ from meta_pipeline.api.forms import RevertForm
 from meta_pipeline.api.pages import Cursor, moment_and_id, page
 from meta_pipeline.api.problems import ProblemError
 from meta_pipeline.api.representations import change_etag
-from meta_pipeline.api.web.grid import changes_grid, entries_grid
+from meta_pipeline.api.web.grid import changes_grid, history_grid
 from meta_pipeline.api.web.pages import PageRoute, fault_of, form_of, link, see, show
 from meta_pipeline.api.web.tables import facts
 from meta_pipeline.api.web.visitor import Visitor, Visits
@@ -147,7 +147,7 @@ def _shown(
         else f"{approval.approver}: {approval.reason or 'no reason given'}",
         outcome=facts(outcome_facts(looks[0] if looks else None, otherwise=otherwise)),
         plan=plan.sentences(),
-        history=entries_grid(history, name="What has happened"),
+        history=history_grid(history),
         said=said,
         fault=fault,
         typed=typed or {},

@@ -1,7 +1,9 @@
 """Lists of pages: cells that may lead somewhere, and the records that they show."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from meta_pipeline.api.web.pages import link
 from meta_pipeline.proposals.draft import ProposalRecord
@@ -9,6 +11,9 @@ from meta_pipeline.report.table import MISSING, day
 from meta_pipeline.report.tables import change_text
 from meta_pipeline.store.audit import AuditEntry
 from meta_pipeline.store.changes import ChangeRecord
+
+LONGEST_PAYLOAD: Final = 300
+"""Characters of a payload in a list; the whole is in the database and in the API."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,22 +102,46 @@ def _change(record: ChangeRecord) -> tuple[Cell, ...]:
     )
 
 
-def entries_grid(entries: Sequence[AuditEntry], *, name: str = "Audit entries") -> Grid:
+def entries_grid(entries: Sequence[AuditEntry]) -> Grid:
     """List audit entries, each with the hash that the next one is chained to."""
     return Grid(
-        name=name,
+        name="Audit entries",
         headers=("Entry", "When", "Who", "Action", "Subject", "Payload", "Hash"),
         rows=tuple(
             (
-                Cell(text=f"{one.seq:,}", number=True),
-                moment(one.at),
-                Cell(text=f"{one.actor} ({one.actor_kind})"),
-                Cell(text=one.action),
+                *_happened(one),
                 Cell(text=one.subject_id, href=link("audit", subject=one.subject_id), code=True),
-                Cell(text=one.payload if len(one.payload) <= 300 else one.payload[:300] + "…", code=True),
+                Cell(text=_brief(one.payload), code=True),
                 Cell(text=one.hash[:12], code=True),
             )
             for one in entries
         ),
         empty="No entry is in this list.",
     )
+
+
+def history_grid(entries: Sequence[AuditEntry]) -> Grid:
+    """List what happened to one thing, the newest first, with the reason that was given."""
+    return Grid(
+        name="What has happened",
+        headers=("Entry", "When", "Who", "Action", "Reason"),
+        rows=tuple((*_happened(one), Cell(text=_reason(one) or "-")) for one in entries),
+        empty="Nothing yet.",
+    )
+
+
+def _happened(entry: AuditEntry) -> tuple[Cell, ...]:
+    return (
+        Cell(text=f"{entry.seq:,}", href=link("audit", subject=entry.subject_id), number=True),
+        moment(entry.at),
+        Cell(text=f"{entry.actor} ({entry.actor_kind})"),
+        Cell(text=entry.action),
+    )
+
+
+def _reason(entry: AuditEntry) -> str:
+    return str(json.loads(entry.payload).get("reason") or "")
+
+
+def _brief(text: str) -> str:
+    return text if len(text) <= LONGEST_PAYLOAD else text[:LONGEST_PAYLOAD] + "…"

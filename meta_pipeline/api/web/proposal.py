@@ -15,7 +15,7 @@ from meta_pipeline.api.context import Context, Ctx
 from meta_pipeline.api.forms import DecisionForm
 from meta_pipeline.api.problems import ProblemError
 from meta_pipeline.api.representations import proposal_etag
-from meta_pipeline.api.web.grid import entries_grid
+from meta_pipeline.api.web.grid import history_grid
 from meta_pipeline.api.web.pages import PageRoute, fault_of, form_of, see, show
 from meta_pipeline.api.web.visitor import Visitor, Visits
 from meta_pipeline.errors import InputError, MetaPipelineError
@@ -177,7 +177,7 @@ def _shown(
         short=record.body_digest[:SHORT_DIGEST],
         n_digits=SHORT_DIGEST,
         parts=parts,
-        history=entries_grid(history, name="What has happened"),
+        history=history_grid(history),
         change=change,
         said=said,
         fault=fault,

@@ -101,7 +101,7 @@ def health_table(metrics: Mapping[str, Any]) -> Table:
             Column(key="threshold", header="Thresholds"),
         ),
         rows=tuple(
-            {"reading": name, "value": value, "state": state or "-", "threshold": threshold or "-"}
+            {"reading": name, "value": value, "state": state or "no threshold", "threshold": threshold or "none"}
             for name, value, threshold, state in rows
         ),
     )

@@ -1,0 +1,131 @@
+"""The web pages in a headless Chromium that reaches nothing but this machine's loopback."""
+
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.sync_api import Page, Route
+
+from meta_pipeline.report.decisions import SHORT_DIGEST
+from meta_pipeline.store import strategies
+from meta_pipeline.store.database import Database
+from meta_pipeline_tests.api.clients import context_of, served, settings_of, token_of
+from meta_pipeline_tests.api.seeded_pages import seed
+from meta_pipeline_tests.api.test_pages import pages_of
+from meta_pipeline_tests.orchestration.browser import page
+
+AXE = Path(__file__).parents[1] / "report" / "axe" / "axe.min.js"
+WIDEST = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+
+
+class Watch:
+    """Stops what leaves this machine, and notes it, with what the pages complain of."""
+
+    def __init__(self, browser: Page) -> None:
+        self.elsewhere: list[str] = []
+        self.complaints: list[str] = []
+        browser.context.route("**/*", self._route)
+        browser.on("console", lambda said: self.complaints.append(said.text) if said.type == "error" else None)
+        browser.on("pageerror", lambda error: self.complaints.append(str(error)))
+
+    def _route(self, route: Route) -> None:
+        address = urlsplit(route.request.url)
+        if address.hostname == "127.0.0.1" or address.scheme == "data":
+            route.continue_()
+        else:
+            self.elsewhere.append(route.request.url)
+            route.abort()
+
+
+@pytest.fixture
+def seeded(database: Database, tmp_path: Path) -> dict[str, str]:
+    return seed(database, settings_of(tmp_path))
+
+
+def sign_in(browser: Page, address: str, token: str) -> None:
+    browser.goto(f"{address}/pages/inbox")
+    browser.get_by_label("Token").fill(token)
+    browser.get_by_role("button", name="Sign in").click()
+
+
+def test_a_person_walks_from_the_inbox_to_an_applied_and_reverted_change(
+    database: Database, tmp_path: Path, seeded: dict[str, str]
+) -> None:
+    token = token_of(database, "approver", "Bob")
+    with served(context_of(database, tmp_path, open_access=False)) as address, page() as browser:
+        watch = Watch(browser)
+        sign_in(browser, address, token)
+        browser.get_by_role("link", name=seeded["pending"]).click()
+        headings = [text.lstrip("12345678") for text in browser.locator("section > h2").all_inner_texts()[:8]]
+        assert headings == [
+            *("The change", "Effect", "Downside", "Checks"),
+            *("Exact difference", "Track record", "Exit plan", "Who"),
+        ]
+        digest = browser.locator("code.digest").inner_text()
+        assert len(digest) == SHORT_DIGEST
+        browser.get_by_role("radio", name="Approve").check()
+        browser.get_by_label("Reason; needed to reject").fill("it holds in every half")
+        browser.get_by_label("Type the 8 digits").fill("00000000")
+        browser.get_by_role("button", name="Decide as Bob").click()
+        assert "not that of this proposal" in browser.get_by_role("alert").inner_text()
+        assert browser.get_by_label("Reason; needed to reject").input_value() == "it holds in every half"
+        complaints_of_refusal = watch.complaints.copy()
+        assert all("422" in one for one in complaints_of_refusal), complaints_of_refusal
+        browser.get_by_label("Type the 8 digits").fill(digest)
+        browser.get_by_role("button", name="Decide as Bob").click()
+        assert "Approved." in browser.get_by_role("status").inner_text()
+        browser.get_by_role("button", name="Apply as Bob").click()
+        assert "Applied." in browser.get_by_role("status").inner_text()
+        assert live(database) == 50
+        browser.get_by_role("complementary").get_by_role("link").click()
+        browser.get_by_label("Reason").fill("worse")
+        browser.get_by_role("button", name="Revert as Bob").click()
+        assert "Reverted." in browser.get_by_role("status").inner_text()
+        assert live(database) == 20
+        browser.get_by_role("button", name="Sign out").click()
+        assert browser.get_by_label("Token").is_visible()
+        assert watch.complaints == complaints_of_refusal
+        assert watch.elsewhere == []
+
+
+def live(database: Database) -> Any:
+    with database.connect() as connection:
+        return strategies.live_config(connection, "TREND").config["lookback"]
+
+
+def test_every_page_fits_both_widths_in_light_and_dark_and_axe_finds_nothing_serious(
+    database: Database, tmp_path: Path, seeded: dict[str, str]
+) -> None:
+    assert AXE.is_file()
+    with served(context_of(database, tmp_path)) as address, page() as browser:
+        watch = Watch(browser)
+        faults = []
+        for one in [*pages_of(seeded), "strategy?id=TREND", "sign-in"]:
+            answer = browser.goto(f"{address}/pages/{one}")
+            assert answer is not None
+            assert answer.status == 200, one
+            for width, scheme in ((390, "light"), (390, "dark"), (1440, "dark"), (1440, "light")):
+                browser.set_viewport_size({"width": width, "height": 900})
+                browser.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+                if browser.evaluate(WIDEST) > 0:
+                    faults.append(f"{one} at {width}: {browser.evaluate(WIDEST)} px too wide")
+                if (width, scheme) in {(390, "dark"), (1440, "light")}:
+                    faults += [f"{one} {width} {scheme}: {said}" for said in serious(browser)]
+        assert faults == []
+        browser.evaluate("document.querySelector('main').insertAdjacentHTML('beforeend', '<img src=\"data:,\">')")
+        assert any("image-alt" in one for one in serious(browser))  # it can find something
+        assert watch.complaints == []
+        assert watch.elsewhere == []
+
+
+def serious(browser: Page) -> list[str]:
+    """Return the serious and critical violations that axe finds."""
+    # From the debugger, which no policy of the page binds: the page itself may run no script at all.
+    browser.evaluate(AXE.read_text(encoding="utf-8"))
+    found = browser.evaluate("axe.run(document, {resultTypes: ['violations']})")
+    return [
+        f"{one['id']}: {one['nodes'][0]['html'][:200]} {one['nodes'][0].get('failureSummary', '')[:300]}"
+        for one in found["violations"]
+        if one["impact"] in {"serious", "critical"}
+    ]
