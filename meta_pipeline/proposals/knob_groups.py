@@ -15,8 +15,8 @@ from meta_pipeline.proposals.knobs import Knob
 def objection_inside(knobs: Iterable[Knob], path: str, before: Level, after: Level) -> str | None:
     """Say why a value is not allowed by the knobs that are declared inside its path, or None if it is.
 
-    Every one of them has to allow its part, step and changeability included, and the group may hold no key that is not
-    declared. A knob with nothing declared inside has no objection.
+    Every one of them has to allow its part, step and changeability included, and a key of the group that is not declared
+    may only stay as it is. A knob with nothing declared inside has no objection.
 
     Parameters
     ----------
@@ -30,10 +30,11 @@ def objection_inside(knobs: Iterable[Knob], path: str, before: Level, after: Lev
         return None
     if not isinstance(after, Mapping):
         return f"{path} = {after!r} is no object, and {len(inside)} knobs are declared inside it"
-    unknown = sorted(set(after) - {name.partition(".")[0] for name in inside})
-    if unknown:
-        return f"{path} has {', '.join(unknown)}, which is not declared inside it"
     was = before if isinstance(before, Mapping) else {}
+    undeclared = (set(was) | set(after)) - {name.partition(".")[0] for name in inside}
+    changed = sorted(key for key in undeclared if level_key(was.get(key, ABSENT)) != level_key(after.get(key, ABSENT)))
+    if changed:
+        return f"{path} changes {', '.join(changed)}, which is not declared inside it"
     for name, knob in sorted(inside.items()):
         try:
             old, new = level_at(was, name), level_at(after, name)
