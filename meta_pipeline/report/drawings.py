@@ -309,6 +309,8 @@ def steps_drawing(
     """
 
     def draw(figure: "Figure") -> None:
+        from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+
         axes = figure.add_subplot()
         _heading(figure, title)
         if not moments:
@@ -320,6 +322,9 @@ def steps_drawing(
         axes.plot(times[:-1], heights, color=BLUE, marker="o", markersize=4, linestyle="none")
         axes.set_yticks(range(len(order)), [drawable(level) for level in order], fontsize=8.5)
         axes.set_ylim(-0.4, len(order) - 0.6)
+        locator = AutoDateLocator(maxticks=7)  # type: ignore[no-untyped-call]  # its stubs have no types
+        axes.xaxis.set_major_locator(locator)
+        axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
         axes.grid(axis="y", color=GRID, linewidth=0.7)
         axes.tick_params(axis="y", length=0)
 

@@ -6,6 +6,7 @@ figures (evidence). The same records give the same bytes.
 
 import io
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Final
 
 import numpy as np
@@ -26,6 +27,7 @@ from meta_pipeline.report.drawings import (
     equity_drawing,
     intervals_drawing,
     probabilities_drawing,
+    steps_drawing,
 )
 from meta_pipeline.report.tables import change_text
 from meta_pipeline.report.text import visible
@@ -44,10 +46,13 @@ __all__ = [
     "drawable",
     "equity_picture",
     "intervals_picture",
+    "modes_picture",
     "probabilities_picture",
 ]
 
 MAX_BYTES: Final = 64 * 1024
+MODES: Final = ("halted", "DEFENSIVE", "NORMAL", "AGGRESSIVE")
+"""From the least risk to the most."""
 WIDTH_INCHES: Final = 7.6
 _RESOLUTIONS: Final = (144, 110, 80, 50)
 _COLOURS: Final = 64
@@ -146,6 +151,31 @@ def probabilities_picture(
 ) -> bytes:
     """Draw `probabilities_drawing` as a PNG of at most `MAX_BYTES`."""
     return png(probabilities_drawing(reliability, risk_coverage))
+
+
+def modes_picture(states: Sequence[tuple[datetime, str]], *, end: datetime, title: str) -> bytes:
+    """Draw the risk mode over time as a PNG of at most `MAX_BYTES`.
+
+    Parameters
+    ----------
+    states
+        From when on which of `MODES` held, in order of time, UTC-aware.
+    end
+        Until when the last one holds.
+    """
+    return png(
+        steps_drawing(
+            [_instant(moment) for moment, _ in states],
+            [mode for _, mode in states],
+            order=MODES,
+            end=_instant(end),
+            title=title,
+        )
+    )
+
+
+def _instant(moment: datetime) -> np.datetime64:
+    return np.datetime64(moment.astimezone(UTC).replace(tzinfo=None), "s")
 
 
 def _shortened(text: str, most: int = MAX_LABEL // 2) -> str:

@@ -4,6 +4,7 @@ import subprocess
 import sys
 import warnings
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import numpy as np
 import pytest
@@ -51,6 +52,11 @@ PICTURES = {
     ),
     "aggregates": lambda: pictures.aggregates_picture([market(name, 0.1 * i) for i, name in enumerate(HOSTILE)]),
     "equity": lambda: pictures.equity_picture(DAYS, {"incumbent": noise(1), "$challenger_": noise(2)}),
+    "modes": lambda: pictures.modes_picture(
+        [(datetime(2026, 1, day, tzinfo=UTC), pictures.MODES[day % 4]) for day in range(1, 9)],
+        end=datetime(2026, 1, 10, tzinfo=UTC),
+        title="<b>$x$",
+    ),
     "nothing": lambda: pictures.candidates_picture([]),
 }
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, Final
 import dagster as dg
 
 from meta_pipeline.orchestration.assets import GROUP, RISK, THROUGH_BY_FOUR
-from meta_pipeline.orchestration.metadata import table_value
+from meta_pipeline.orchestration.metadata import picture_value, table_value
 from meta_pipeline.orchestration.refreshing import scope_of
 from meta_pipeline.orchestration.resources import DatabaseResource
 
@@ -68,6 +68,7 @@ def _metadata(night: "Night", looked: "list[ExperimentLook]", database: Database
         scores = scorecard(connection)
     return {
         "outcomes": table_value(judged_table(rows)),
+        "picture of the outcomes": picture_value(_picture(night), says="effect of each judged change, with interval"),
         "scorecard": table_value(scorecard_table(scores)),
         "changes looked at": sum(one.outcome == "judged" for one in night.judged),
         "changes kept": len(night.kept),
@@ -76,6 +77,29 @@ def _metadata(night: "Night", looked: "list[ExperimentLook]", database: Database
         "changes that could not be judged": len(night.failed),
         "experiments looked at": len(looked),
     }
+
+
+def _picture(night: "Night") -> bytes:
+    from meta_pipeline.report.pictures import Bar, intervals_picture
+
+    looks = [(one.strategy_id, one.look) for one in night.judged if one.look is not None]
+    bars = [
+        Bar(
+            label=f"{strategy}  {look.change_id[:12]}  {look.verdict}",
+            value=look.estimate,
+            lower=look.lower_bound,
+            upper=look.upper_bound,
+            marked=look.verdict in {"KEEP", "REVERT"},
+        )
+        for strategy, look in looks
+    ]
+    return intervals_picture(
+        bars,
+        title="Outcomes of changes, new against old configuration",
+        axis="difference in the metric of the rule, valid at every look",
+        marked="decided",
+        unmarked="not decided",
+    )
 
 
 def _judged(night: "Night", looked: "list[ExperimentLook]") -> dg.AssetCheckResult:

@@ -7,7 +7,7 @@ import dagster as dg
 
 from meta_pipeline.orchestration.assets import GROUP, HALF_HOURLY, RISK
 from meta_pipeline.orchestration.isolation import Outcome, check_result, check_spec, each_strategy
-from meta_pipeline.orchestration.metadata import table_value
+from meta_pipeline.orchestration.metadata import picture_value, table_value
 from meta_pipeline.orchestration.policy_tags import scopes_of, trigger_of
 from meta_pipeline.orchestration.resources import DatabaseResource
 
@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from meta_pipeline.store.controller import Issued
 
 NAME: Final = "msc_policy"
+
+MAX_PICTURED: Final = 4
+MAX_POLICIES: Final = 336
+"""Books whose mode is drawn, and policies that each drawing goes back: a week of half hours."""
 
 
 @dg.asset(
@@ -42,7 +46,7 @@ def msc_policy(context: dg.AssetExecutionContext, database: dg.ResourceParam[Dat
     outcome = each_strategy(chosen, lambda scope: issue(scope, database, context.run), context.log)
     digests = sorted(f"{scope} {issued.record.digest}" for scope, issued in outcome.done.items())
     return dg.MaterializeResult(
-        metadata=_metadata(outcome),
+        metadata={**_metadata(outcome), **_pictures(outcome, database)},
         data_version=dg.DataVersion("; ".join(digests) or "no live book"),
         check_results=[check_result(outcome)],
     )
@@ -79,4 +83,19 @@ def _metadata(outcome: "Outcome[Issued]") -> dict[str, Any]:
         failed = [f"{one.sink}: {one.error}" for one in issued.publications if one.error is not None]
         if failed:
             shown[f"{scope}: not published"] = "; ".join(failed)
+    return shown
+
+
+def _pictures(outcome: "Outcome[Issued]", database: DatabaseResource) -> dict[str, Any]:
+    """Draw how the mode of each book went. What executors make of a policy that expired is not in it."""
+    from meta_pipeline.report.pictures import modes_picture
+    from meta_pipeline.store.policies import history
+
+    shown = {}
+    for scope in sorted(outcome.done)[:MAX_PICTURED]:
+        with database.connect() as connection:
+            newest_first = history(connection, scope, limit=MAX_POLICIES)
+        states = [(one.created_at, "halted" if one.halted else str(one.risk_mode)) for one in reversed(newest_first)]
+        picture = modes_picture(states, end=database.now(), title=f"{scope}: mode of the last {len(states)} policies")
+        shown[f"{scope}: mode over time"] = picture_value(picture, says="risk mode over time, halted to aggressive")
     return shown
