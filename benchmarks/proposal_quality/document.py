@@ -14,12 +14,12 @@ from benchmarks.proposal_quality.worlds import RUNS_PER_MARKET
 Score = Callable[[Sequence[Scored]], Figure]
 LookScore = Callable[[Sequence[Looked]], Figure]
 
-_INTRODUCTION: Final = """# How good the proposals are: campaigns whose truth is planted
+_INTRODUCTION: Final = """# How good the proposals are: planted truth, and real prices
 
 Written by the benchmark; do not edit. Command: `{command}`, on {day}, {seconds} s on one core. Seeds: fixed
 {fixed}, fresh {fresh} (every second campaign, and all repeated looks). {n} campaigns, each but the repeated looks
 given to all three contestants. Behind ± stands one standard error, over campaigns (± 0.000 at a rate of 0 or 1 only
-says that all campaigns agreed). Not in here: real prices.
+says that all campaigns agreed). Real prices, where no truth is planted, are at the end.
 
 A campaign: 6 knobs of 3 levels, one dead, one pure leverage; 4 markets, 5 years of days (1,260); 13 (grid) or 25 runs
 per market; variance 10 % global, 45 % market, 40 % knob levels, 5 % own; t5 shocks, AR(1) log-volatility; base Sharpe

@@ -1,39 +1,57 @@
-"""Campaigns on real prices: random incumbents, five years of evidence, the two years after it.
+"""Campaigns on real prices, reduced to half-years: random incumbents, five years of evidence, the two years after it.
 
 Markets: the lab's three, and 20 stocks of the S&P 500, 1990 to 2022, from a data file that ships with skfolio (read as
-a file). A campaign is one family of the lab's strategies on one set of markets at the end of one year: a random
-configuration is live, and the lab's design is run around it. What each single change of the incumbent does in the next
-two years is simulated, too.
+a file). Every configuration of a family is simulated once per market and reduced to sums per half-year; a campaign is
+then a choice of rows. It is one family on one set of markets at the end of one year: a random configuration is live,
+the lab's design is run around it, and what each single change of it did in the next two years is looked up.
 """
 
 import csv
 import gzip
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache, cached_property
+from functools import cache
 from importlib.metadata import files
+from itertools import product
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.proposal_quality.worlds import Floats
-from meta_pipeline.canonical import JsonValue, level_key
-from meta_pipeline.evidence.metrics import summarize
-from meta_pipeline.evidence.panel import RunPanel
-from meta_pipeline.lab.backtest import Paths, backtest
+from meta_pipeline.canonical import level_key
+from meta_pipeline.evidence.expected_value.pseudo_outcomes import SPLITS
+from meta_pipeline.evidence.half_years import HalfYears, half_years
+from meta_pipeline.lab.backtest import backtest
 from meta_pipeline.lab.catalogue import STRATEGIES
 from meta_pipeline.lab.design import mixed_design, with_live
-from meta_pipeline.lab.prices import MARKETS, WARM_UP, Market, Prices, load_prices
+from meta_pipeline.lab.prices import MARKETS, Market, Prices, load_prices
 from meta_pipeline.lab.strategy import Config, LabStrategy
-from meta_pipeline.proposals.knobs import Knob
 
 EVIDENCE_YEARS, OUTCOME_YEARS = 5, 2
 N_CONFIGS: Final = 40
 STOCK_COST: Final = 0.0010
+AT_ONCE: Final = 216  # configurations simulated together: their days fit into memory
 DATA_FILE: Final = "skfolio/datasets/data/sp500_dataset.csv.gz"
+DEAD: Final = 1e-9  # an effect below this moved no return
 Effect = tuple[str, str]
 """A knob's path, and the level it is set to, as `level_key` writes it."""
+Span = tuple[int, int]
+"""The first year, and the one after the last."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Split:
+    """A campaign's own window split in two: effects of its changes, each of shape (n_changes,).
+
+    `contrast` in the past, `main` and `incumbent` (at the live configuration) in the future.
+    """
+
+    past: Span
+    future: Span
+    contrast: Floats
+    main: Floats
+    incumbent: Floats
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -44,46 +62,47 @@ class RealCampaign:
     ----------
     name, family, group, year
         Which; the evidence ends with the year.
-    strategy
-        With the incumbent as its live configuration, and no limit on the size of a step.
-    panel
-        The runs of the evidence.
-    stored
-        Order in which the runs finished, newest first: columns of the panel.
+    markets
+        Of its runs.
+    live
+        Knob -> level of the incumbent.
+    levels
+        Knob -> shape (n_configs,): level of each configuration of the design.
+    changes
+        Single changes of the incumbent.
+    contrast, standard_error
+        Shape (n_changes,): least squares over the design in the evidence, mean over markets; the error from the ten
+        half-year sums of its influence series.
     realised
-        What each single change of the incumbent did in the outcome, mean over markets of the Sharpe ratio.
-    outcome_sharpe
-        Shape (n_runs,): Sharpe ratio of each run of the panel in the outcome.
+        Shape (n_changes,): what each change did at the incumbent in the outcome, mean over markets.
+    splits
+        Of its own window.
+    evidence_sharpe, outcome_sharpe
+        Shape (n_markets, n_configs).
+    stored
+        Order in which the runs finished, newest first: places in the raveled `evidence_sharpe`.
     """
 
     name: str
     family: str
     group: str
     year: int
-    strategy: LabStrategy
-    panel: RunPanel
-    stored: NDArray[np.int64]
-    realised: Mapping[Effect, float]
+    markets: tuple[str, ...]
+    live: Mapping[str, str]
+    levels: Mapping[str, NDArray[np.object_]]
+    changes: tuple[Effect, ...]
+    contrast: Floats
+    standard_error: Floats
+    realised: Floats
+    splits: tuple[Split, ...]
+    evidence_sharpe: Floats
     outcome_sharpe: Floats
-
-    @cached_property
-    def panel_sharpe(self) -> Floats:
-        """Shape (n_runs,): Sharpe ratio of each run in the evidence; 0 for one that never traded."""
-        return np.nan_to_num(summarize(self.panel.returns, self.panel.periods_per_year).sharpe_ratio)
-
-    def levels(self, path: str) -> NDArray[np.object_]:
-        """Return the level of each run, as `level_key` writes it."""
-        return np.asarray([level_key(config[path]) for config in self.panel.configs], dtype=np.object_)
+    stored: NDArray[np.int64]
 
     @property
-    def decided_on(self) -> np.datetime64:
-        """Last day of the evidence."""
-        return np.datetime64(f"{self.year}-12-31", "D")
-
-    @property
-    def outcome_end(self) -> np.datetime64:
-        """Last day of the outcome."""
-        return np.datetime64(f"{self.year + OUTCOME_YEARS}-12-31", "D")
+    def dead(self) -> NDArray[np.bool_]:
+        """Shape (n_changes,): whether a change moved no return in the evidence: known when it is decided."""
+        return np.abs(self.contrast) < DEAD
 
 
 @cache
@@ -124,107 +143,155 @@ def market(name: str) -> tuple[Market, Prices]:
     return declared, stocks()[name]
 
 
-def decision_years(names: Sequence[str]) -> range:
-    """Return the years at whose end all markets have five years of evidence, and two years to come."""
-    spans = [market(name)[1].dates for name in names]
-    first = max(dates[WARM_UP].astype("datetime64[Y]").astype(int) + 1970 for dates in spans) + 1
-    last = min((dates[-1] + np.timedelta64(3, "D")).astype("datetime64[Y]").astype(int) + 1970 for dates in spans) - 1
-    return range(first + EVIDENCE_YEARS - 1, last - OUTCOME_YEARS + 1)
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Pool:
+    """Every configuration of a family, on each of a set of markets.
+
+    Parameters
+    ----------
+    strategy
+        With no limit on the size of a step.
+    place
+        Configuration -> its column.
+    halves
+        Market -> sums per half-year.
+    """
+
+    strategy: LabStrategy
+    place: Mapping[str, int]
+    halves: Mapping[str, HalfYears]
+
+    @property
+    def years(self) -> range:
+        """Years at whose end all markets have five years of evidence, and two whole years to come."""
+        first = max(-(-halves.first // 2) + (halves.n[0].max() < HALF_YEAR) for halves in self.halves.values())
+        last = min(halves.stop // 2 for halves in self.halves.values()) - 1
+        return range(first + EVIDENCE_YEARS - 1, last - OUTCOME_YEARS + 1)
+
+    def sharpe(self, span: Span) -> Floats:
+        """Return Sharpe ratios, shape (n_markets, n_all); 0 for one that never traded."""
+        annual = np.full(len(self.place), 252.0)
+        rows = [halves.sharpe(2 * span[0], 2 * span[1], annual) for halves in self.halves.values()]
+        return np.nan_to_num(np.stack(rows))
 
 
-def campaigns(group: str, names: Sequence[str], *, seed: int, incumbents: int = 1) -> Iterator[RealCampaign]:
-    """Yield the campaigns of all families on one set of markets, by family and year, of some incumbents each."""
-    years = [year for year in decision_years(names) for _ in range(incumbents)]
-    for position, (strategy_id, plain) in enumerate(sorted(STRATEGIES.items())):
-        knobs = tuple(replace(knob, max_step=None) for knob in plain.knobs)
-        strategy = replace(plain, knobs=knobs)
-        rng = np.random.default_rng([seed, position, *group.encode()])
-        designs = []
-        for _ in years:
-            incumbent: dict[str, JsonValue] = {k.path: _drawn(k, rng) for k in knobs}
-            centred = with_live(strategy, incumbent)
-            designs.append((centred, mixed_design(centred, N_CONFIGS, rng), rng.permutation(N_CONFIGS * len(names))))
-        pool = {_name(config): config for _, configs, _ in designs for config in configs}
-        paths = {name: backtest(strategy, list(pool.values()), *market(name)) for name in names}
-        place = {name: index for index, name in enumerate(pool)}
-        for number, (year, (centred, configs, order)) in enumerate(zip(years, designs, strict=True)):
-            columns = np.array([place[_name(config)] for config in configs])
-            yield _campaign(
-                f"{strategy_id}|{group}|{year}|{number % incumbents}",
-                group,
-                year,
-                centred,
-                configs,
-                columns,
-                paths,
-                order,
-            )
+HALF_YEAR: Final = 120
+"""Days of a half-year that is not cut off by the start of a record."""
 
 
-def _drawn(knob: Knob, rng: np.random.Generator) -> JsonValue:
-    choices = knob.choices or ()
-    return choices[int(rng.integers(len(choices)))]
+def pool(strategy: LabStrategy, names: Sequence[str]) -> Pool:
+    """Simulate every configuration of a strategy on some markets."""
+    free = replace(strategy, knobs=tuple(replace(knob, max_step=None) for knob in strategy.knobs))
+    paths = [knob.path for knob in free.knobs]
+    configs = [dict(zip(paths, point, strict=True)) for point in product(*(knob.choices or () for knob in free.knobs))]
+    return Pool(
+        strategy=free,
+        place={_name(config): column for column, config in enumerate(configs)},
+        halves={name: _simulated(free, configs, name) for name in names},
+    )
+
+
+def _simulated(strategy: LabStrategy, configs: Sequence[Config], name: str) -> HalfYears:
+    parts = []
+    for start in range(0, len(configs), AT_ONCE):
+        paths = backtest(strategy, configs[start : start + AT_ONCE], *market(name))
+        parts.append(half_years(paths.dates, paths.returns))
+    return HalfYears(
+        first=parts[0].first,
+        n=np.concatenate([part.n for part in parts], axis=1),
+        total=np.concatenate([part.total for part in parts], axis=1),
+        squared=np.concatenate([part.squared for part in parts], axis=1),
+    )
 
 
 def _name(config: Config) -> str:
     return "|".join(f"{path}={level_key(level)}" for path, level in sorted(config.items()))
 
 
-def _campaign(
-    name: str,
-    group: str,
-    year: int,
-    strategy: LabStrategy,
-    configs: Sequence[Config],
-    columns: NDArray[np.int64],
-    paths: Mapping[str, Paths],
-    order: NDArray[np.int64],
-) -> RealCampaign:
-    past = {m: _cut(p, year - EVIDENCE_YEARS, year, columns) for m, p in paths.items()}
-    later = {m: _sharpe(_cut(p, year, year + OUTCOME_YEARS, columns)[1]) for m, p in paths.items()}
-    union = np.unique(np.concatenate([dates for dates, _ in past.values()]))
-    matrix = np.full((len(configs) * len(past), len(union)), np.nan)
-    for row, (dates, returns) in enumerate(past.values()):
-        block = matrix[row * len(configs) : (row + 1) * len(configs)]
-        block[:, np.searchsorted(union, dates)] = returns.T
-    markets = tuple(m for m in past for _ in configs)
-    panel = RunPanel(
-        run_ids=tuple(f"run{i}" for i in range(len(matrix))),
-        configs=tuple(dict(config) for _ in past for config in configs),
-        blocks=tuple(f"{m}|{year}" for m in markets),
-        markets=markets,
-        dates=union.astype("datetime64[s]"),
-        returns=matrix.T,
-        periods_per_year=np.full(len(matrix), 252.0),
-    )
-    mean = np.mean(list(later.values()), axis=0)
-    effects = {}
-    for index, config in enumerate(configs):
-        changed = [path for path, level in config.items() if level != strategy.live_config[path]]
-        if len(changed) == 1:
-            effects[changed[0], level_key(config[changed[0]])] = float(mean[index] - mean[0])
-    return RealCampaign(
-        name=name,
-        family=strategy.family,
-        group=group,
-        year=year,
-        strategy=strategy,
-        panel=panel,
-        stored=order,
-        realised=effects,
-        outcome_sharpe=np.concatenate(list(later.values())),
-    )
+def campaigns(group: str, names: Sequence[str], *, seed: int, incumbents: int = 1) -> Iterator[RealCampaign]:
+    """Yield the campaigns of all families on one set of markets, by family and year, of some incumbents each."""
+    for position, (_, strategy) in enumerate(sorted(STRATEGIES.items())):
+        simulated = pool(strategy, names)
+        rng = np.random.default_rng([seed, position, *group.encode()])
+        for year in simulated.years:
+            spans = _Spans(simulated, year + 1)
+            for number in range(incumbents):
+                yield spans.campaign(group, number, rng)
 
 
-def _cut(paths: Paths, after: int, until: int, columns: NDArray[np.int64]) -> tuple[NDArray[np.datetime64], Floats]:
-    """Return the days after the end of one year until the end of another."""
-    bounds = (np.datetime64(f"{year}-12-31", "D") for year in (after, until))
-    start, stop = (int(np.searchsorted(paths.dates, day, side="right")) for day in bounds)
-    return paths.dates[start:stop], paths.returns[start:stop][:, columns]
+class _Spans:
+    """Sharpe ratios of all spans that a campaign of one decision year needs, of all configurations."""
+
+    def __init__(self, simulated: Pool, stop: int) -> None:
+        self.pool, self.stop = simulated, stop
+        start = stop - EVIDENCE_YEARS
+        self.evidence, self.outcome = (start, stop), (stop, stop + OUTCOME_YEARS)
+        self.splits = [((start, start + past), (start + past, start + future)) for past, future in SPLITS]
+        spans = {self.evidence, self.outcome, *(span for pair in self.splits for span in pair)}
+        self.sharpe = {span: simulated.sharpe(span) for span in spans}
+
+    def campaign(self, group: str, number: int, rng: np.random.Generator) -> RealCampaign:
+        """Draw an incumbent and a design around it, and read off what its runs did."""
+        knobs = self.pool.strategy.knobs
+        choices = {knob.path: knob.choices or () for knob in knobs}
+        live = {path: levels[int(rng.integers(len(levels)))] for path, levels in choices.items()}
+        configs = mixed_design(with_live(self.pool.strategy, live), N_CONFIGS, rng)
+        columns = np.array([self.pool.place[_name(config)] for config in configs])
+        changes = [(path, level) for path, levels in choices.items() for level in levels if level != live[path]]
+        neighbours = np.array([self.pool.place[_name({**live, path: level})] for path, level in changes])
+        levels = {path: np.array([level_key(config[path]) for config in configs], dtype=np.object_) for path in choices}
+        named = tuple((path, level_key(level)) for path, level in changes)
+        weights = _weights(levels, {path: level_key(level) for path, level in live.items()}, named)
+
+        def main(span: Span) -> Floats:
+            return np.asarray(self.sharpe[span].mean(axis=0)[columns] @ weights)
+
+        def local(span: Span) -> Floats:
+            mean = self.sharpe[span].mean(axis=0)
+            return np.asarray(mean[neighbours] - mean[columns[0]])
+
+        influence = np.mean([_influence(h, self.evidence, columns) for h in self.pool.halves.values()], axis=0)
+        return RealCampaign(
+            name=f"{self.pool.strategy.strategy_id}|{group}|{self.stop - 1}|{number}",
+            family=self.pool.strategy.family,
+            group=group,
+            year=self.stop - 1,
+            markets=tuple(self.pool.halves),
+            live={path: level_key(level) for path, level in live.items()},
+            levels=levels,
+            changes=named,
+            contrast=main(self.evidence),
+            standard_error=np.sqrt(((influence @ weights) ** 2).sum(axis=0)),
+            realised=local(self.outcome),
+            splits=tuple(
+                Split(past=past, future=future, contrast=main(past), main=main(future), incumbent=local(future))
+                for past, future in self.splits
+            ),
+            evidence_sharpe=self.sharpe[self.evidence][:, columns],
+            outcome_sharpe=self.sharpe[self.outcome][:, columns],
+            stored=rng.permutation(len(self.pool.halves) * len(columns)),
+        )
 
 
-def _sharpe(returns: Floats) -> Floats:
-    """Return annualised Sharpe ratios; a configuration that never traded has 0, as it earned nothing."""
-    deviation = returns.std(axis=0, ddof=1)
-    still = deviation <= 1e-12
-    return np.asarray(np.where(still, 0.0, returns.mean(axis=0) / np.where(still, 1.0, deviation)) * np.sqrt(252.0))
+def _weights(levels: Mapping[str, NDArray[np.object_]], live: Mapping[str, str], changes: Sequence[Effect]) -> Floats:
+    """Return contrast weights of least squares on all knobs' levels, shape (n_configs, n_changes)."""
+    names = [(path, level) for path in levels for level in sorted(set(levels[path].tolist()))]
+    x = np.column_stack([np.ones(N_CONFIGS), *((levels[path] == level).astype(np.float64) for path, level in names)])
+    rows = np.linalg.pinv(x, rcond=1e-9)[1:]
+    place = {name: row for row, name in enumerate(names)}
+    return np.stack([rows[place[change]] - rows[place[change[0], live[change[0]]]] for change in changes], axis=1)
+
+
+def _influence(halves: HalfYears, span: Span, columns: NDArray[np.int64]) -> Floats:
+    """Sum the influence of days on annualised Sharpe ratios, (z - SR/2 (z^2 - 1)) / T, by half-year."""
+    inside = slice(2 * span[0] - halves.first, 2 * span[1] - halves.first)
+    n, total, squared = (part[inside, columns] for part in (halves.n, halves.total, halves.squared))
+    days = n.sum(axis=0)
+    mean = total.sum(axis=0) / days
+    variance = (squared.sum(axis=0) - days * mean**2) / (days - 1)
+    traded = variance > 1e-15
+    deviation = np.sqrt(np.where(traded, variance, 1.0))
+    z = (total - n * mean) / deviation
+    z_squared = (squared - 2 * mean * total + n * mean**2) / deviation**2
+    psi = (z - mean / deviation / 2 * (z_squared - n)) / days * np.sqrt(252.0)
+    return np.where(traded, psi, 0.0)
