@@ -19,6 +19,7 @@ from meta_pipeline_tests.store.live_book import NOW, calm_policy
 
 MODEL: Final = "a1" * 32
 CANDIDATE_MODEL: Final = "b2" * 32
+NOTE: Final = "on the days held back"
 GATES: Final = (
     ("viable", 1.0, 1.0, True, True, ""),
     ("deflated_sharpe_ratio", 0.981, 0.95, True, True, "417 trials"),
@@ -36,7 +37,8 @@ def seed(
     rationale: str = "Raise the lookback: the effect holds in both markets and in every half.",
     author: str = "Ann",
     approver: str = "Bob",
-    description: str = "Follows the trend of two index futures.",
+    description: str = "Trades the trend of two index futures.",
+    note: str = NOTE,
 ) -> dict[str, str]:
     """Fill every table that a page reads; return the ids of what is pending, applied, and of the change."""
     knobs = (
@@ -94,8 +96,8 @@ def seed(
                 reported_at=NOW,
             )
             executors.record_heartbeat(connection, beat, now=NOW)
-        _searches(connection, description)
-        _models(connection, description)
+        _searches(connection, note)
+        _models(connection, note)
         event = audit.Event(action="note", subject_type="strategy", subject_id="REVERSION", payload={"said": rationale})
         audit.append(connection, event, actor=author, at=NOW)
     return {"pending": pending, "applied": applied, "rejected": rejected, "change": done.change_id}
@@ -126,7 +128,13 @@ def _draft(strategy: str, knob: str, before: Any, after: Any, risk: str, author:
 def _searches(connection: Any, text: str) -> None:
     names = ("name", "value", "threshold", "at_least", "passed", "reason")
     gates = [dict(zip(names, gate, strict=True)) for gate in GATES]
-    verdict = {"winner": False, "summary": text, "gates": gates, "trials": 417, "config": "c" * 64}
+    verdict = {
+        "winner": False,
+        "summary": f"No winner: the best of 417 does not pass 2 of 5 gates {text}.",
+        "gates": gates,
+        "trials": 417,
+        "config": "c" * 64,
+    }
     summary = {"progress": {"evaluations": 206, "evaluations_planned": 206, "failures": 3, "best_value": 1.342}}
     row = {
         "search_name": "weekly",
@@ -145,7 +153,7 @@ def _searches(connection: Any, text: str) -> None:
             "search_name": "weekly",
             "rank": rank,
             "slot": f"0.4.{10 + rank}",
-            "config": {"lookback": 40 + rank, "note": text},
+            "config": {"lookback": 40 + rank, "exit": {"kind": "trail" if text == NOTE else text}},
             "value": 1.4 - 0.1 * rank,
             "feasible": rank < 3,
             "metrics": {"sharpe_ratio": 1.4 - 0.1 * rank, "max_drawdown": -0.08},
@@ -156,8 +164,20 @@ def _searches(connection: Any, text: str) -> None:
 
 def _models(connection: Any, text: str) -> None:
     checks = [
-        {"name": "enough_decisions", "passed": True, "measured": 1840.0, "needed": 500.0, "sentence": text},
-        {"name": "lift_over_majority", "passed": False, "measured": -0.02, "needed": 0.0, "sentence": text},
+        {
+            "name": "enough_decisions",
+            "passed": True,
+            "measured": 1840.0,
+            "needed": 500.0,
+            "sentence": f"1,840 decisions {text}",
+        },
+        {
+            "name": "lift_over_majority",
+            "passed": False,
+            "measured": -0.02,
+            "needed": 0.0,
+            "sentence": f"earned less than the majority {text}",
+        },
     ]
     for model, status, passed in ((MODEL, "champion", True), (CANDIDATE_MODEL, "candidate", False)):
         values = {
@@ -171,4 +191,8 @@ def _models(connection: Any, text: str) -> None:
             "promoted_at": NOW if passed else None,
         }
         connection.execute(insert(meta_model_versions).values(**values))
-    connection.execute(insert(meta_model_alarms).values(model_id=MODEL, report={"drift": text}, raised_at=NOW))
+    connection.execute(
+        insert(meta_model_alarms).values(
+            model_id=MODEL, report={"accuracy": 0.41, "expected": 0.52, "where": text}, raised_at=NOW
+        )
+    )

@@ -73,6 +73,7 @@ def test_hostile_text_is_shown_as_text_on_every_page_and_nothing_can_run(databas
         author=f"Ann {SHORT_HOSTILE.rstrip(chr(0x202E))}",
         approver=f"Bob {SHORT_HOSTILE.rstrip(chr(0x202E))}",
         description=HOSTILE,
+        note=HOSTILE,
     )
     client = client_of(database, tmp_path)
     for address in pages_of(ids):

@@ -142,9 +142,8 @@ def _shown(
         etag=change_etag(record),
         now=changes.three_way(record, live.config).text(),
         live_version=live.version,
-        approved="nobody: it was automatic"
-        if approval is None
-        else f"{approval.approver}: {approval.reason or 'no reason given'}",
+        approved="by nobody: it was automatic" if approval is None else f"by {approval.approver}",
+        approved_because="" if approval is None else approval.reason,
         outcome=facts(outcome_facts(looks[0] if looks else None, otherwise=otherwise)),
         plan=plan.sentences(),
         history=history_grid(history),

@@ -12,6 +12,7 @@ from meta_pipeline.report.tables import change_text
 from meta_pipeline.store.audit import AuditEntry
 from meta_pipeline.store.changes import ChangeRecord
 
+SHORT_ID: Final = 11
 LONGEST_PAYLOAD: Final = 300
 """Characters of a payload in a list; the whole is in the database and in the API."""
 
@@ -63,7 +64,7 @@ def proposals_grid(records: Sequence[ProposalRecord]) -> Grid:
 def _proposal(record: ProposalRecord) -> tuple[Cell, ...]:
     draft = record.draft
     return (
-        Cell(text=record.proposal_id, href=link(f"proposals/{record.proposal_id}"), code=True),
+        Cell(text=_short(record.proposal_id), href=link(f"proposals/{record.proposal_id}"), code=True),
         Cell(text=draft.strategy_id, href=link("strategy", id=draft.strategy_id)),
         Cell(text=draft.target_component),
         Cell(text=change_text(draft.current, draft.proposed), code=True),
@@ -89,7 +90,7 @@ def changes_grid(records: Sequence[ChangeRecord]) -> Grid:
 
 def _change(record: ChangeRecord) -> tuple[Cell, ...]:
     return (
-        Cell(text=record.change_id, href=link(f"changes/{record.change_id}"), code=True),
+        Cell(text=_short(record.change_id), href=link(f"changes/{record.change_id}"), code=True),
         Cell(text=record.strategy_id, href=link("strategy", id=record.strategy_id)),
         Cell(text=record.target_component),
         Cell(text=change_text(record.previous_value, record.new_value), code=True),
@@ -110,7 +111,7 @@ def entries_grid(entries: Sequence[AuditEntry]) -> Grid:
         rows=tuple(
             (
                 *_happened(one),
-                Cell(text=one.subject_id, href=link("audit", subject=one.subject_id), code=True),
+                Cell(text=_short(one.subject_id), href=link("audit", subject=one.subject_id), code=True),
                 Cell(text=_brief(one.payload), code=True),
                 Cell(text=one.hash[:12], code=True),
             )
@@ -141,6 +142,12 @@ def _happened(entry: AuditEntry) -> tuple[Cell, ...]:
 
 def _reason(entry: AuditEntry) -> str:
     return str(json.loads(entry.payload).get("reason") or "")
+
+
+def _short(name: str) -> str:
+    """Cut an id to the digits that the command line takes for it, too; names that are none of ours stay whole."""
+    ours = name.startswith(("prop-", "chg-"))
+    return name[: SHORT_ID + name.index("-")] if ours else name
 
 
 def _brief(text: str) -> str:

@@ -35,7 +35,7 @@ async def models(context: Ctx, visitor: Visits) -> Response:
             "champion": champion,
             "tiles": [
                 (champion.model_id[:12] if champion else "none", "decides: the champion"),
-                ("alarm" if alarm else "none", "alarm"),
+                ("open" if alarm else "none", "alarm"),
                 (f"{predictions:,}", "predictions on record"),
                 (f"{outcomes:,}", "outcomes on record"),
             ],
@@ -96,7 +96,7 @@ def _facts(found: StoredVersion) -> list[tuple[str, str | None]]:
 
 
 def _alarm(alarm: StoredAlarm) -> str:
-    return f"Since {day(alarm.raised_at)}: {canonical_json(dict(alarm.report))}"
+    return f"An alarm is open since {day(alarm.raised_at)}: {canonical_json(dict(alarm.report))}"
 
 
 def _checks_table(verdict: Mapping[str, Any]) -> Table:
