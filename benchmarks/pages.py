@@ -27,12 +27,12 @@ from meta_pipeline.settings import Settings
 from meta_pipeline.store import migrations, pages, proposals, strategies
 from meta_pipeline.store.database import Database, open_database
 
-STRATEGIES = 20
+STRATEGIES = 200
 PAGE = 50
 
 
 def fill(database: Database, n: int, now: datetime) -> None:
-    """Save so many pending proposals, over twenty strategies."""
+    """Save so many pending proposals, over two hundred strategies."""
     each = n // STRATEGIES
     knobs = tuple(Knob(path=f"knob_{i}", knob_type="int") for i in range(each))
     live = {knob.path: 1 for knob in knobs}

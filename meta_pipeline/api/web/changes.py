@@ -17,7 +17,9 @@ from meta_pipeline.api.web.pages import PageRoute, fault_of, form_of, link, see,
 from meta_pipeline.api.web.tables import facts
 from meta_pipeline.api.web.visitor import Visitor, Visits
 from meta_pipeline.errors import InputError, MetaPipelineError
+from meta_pipeline.report.table import Table
 from meta_pipeline.store import audit, change_outcomes, changes, governance, pages, proposals, strategies
+from meta_pipeline.store.changes import ChangeRecord
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
@@ -138,7 +140,7 @@ def _shown(
         visitor=visitor,
         http_status=status,
         record=record,
-        grid=changes_grid([record]),
+        what=_what(record),
         etag=change_etag(record),
         now=changes.three_way(record, live.config).text(),
         live_version=live.version,
@@ -151,3 +153,9 @@ def _shown(
         fault=fault,
         typed=typed or {},
     )
+
+
+def _what(record: ChangeRecord) -> Table:
+    grid = changes_grid([record])
+    pairs = zip(grid.headers, (cell.text for cell in grid.rows[0]), strict=True)
+    return facts([pair for pair in pairs if pair[0] != "Change"])
