@@ -12,30 +12,26 @@ import math
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from scipy.stats import ttest_ind
 
-from benchmarks.proposal_quality.contestants import ALPHA, MINIMUM_CONFIDENCE, MINIMUM_IMPROVEMENT
+from benchmarks.proposal_quality.contestants import ALPHA
 from benchmarks.proposal_quality.real_campaigns import (
     DEAD,
     EVIDENCE_YEARS,
     OUTCOME_YEARS,
-    Effect,
     RealCampaign,
     campaigns,
     groups,
 )
+from benchmarks.proposal_quality.real_rivals import Decision, decide, levels_of_runs, predecessor, welch
 from benchmarks.proposal_quality.scores import Figure
 from meta_pipeline.evidence import grades
 from meta_pipeline.evidence.expected_value.decision import SWITCHING_COST, choose
 from meta_pipeline.evidence.expected_value.learning import Cases, Expected, Learned, learn
 from meta_pipeline.evidence.expected_value.ledger import EMPTY, Ledger, Outcome
 from meta_pipeline.evidence.expected_value.surface import Samples, Surface, fit_surface
-from meta_pipeline.evidence.multiplicity import benjamini_hochberg
-from meta_pipeline.proposals.legacy import legacy_confidence
 from meta_pipeline.proposals.parameters import Parameters
 
 SEED: Final = 20261121
@@ -43,29 +39,6 @@ OURS, EAGER, COLD = "ours", "ours, 400 rows or not", "ours, no ledger"
 PREDECESSOR, WELCH = "predecessor", "Welch + BH"
 ORACLE, HINDSIGHT = "oracle", "hindsight bound"
 FAR: Final = np.datetime64("2100-01-01", "D")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Decision:
-    """What a contestant did in one campaign.
-
-    Parameters
-    ----------
-    year
-        Of the decision.
-    claim, realised
-        Of the change it made; both 0 where it made none, or proposed what was live.
-    acted
-        Whether it proposed anything.
-    pairs
-        Probability said, and whether the realised effect was positive, of each change that moved returns.
-    """
-
-    year: int
-    claim: float = 0.0
-    realised: float = 0.0
-    acted: bool = False
-    pairs: tuple[tuple[float, bool], ...] = ()
 
 
 Table = Mapping[str, Sequence[Decision]]
@@ -87,8 +60,8 @@ def walk_forward(drawn: Sequence[RealCampaign]) -> dict[str, list[Decision]]:
             families[family].decide(year, now, table)
             ordered += now
     for campaign in ordered:
-        table[PREDECESSOR].append(_predecessor(campaign))
-        table[WELCH].append(_welch(campaign))
+        table[PREDECESSOR].append(predecessor(campaign))
+        table[WELCH].append(welch(campaign))
         best = max(float(campaign.realised.max()), 0.0)
         table[ORACLE].append(Decision(year=campaign.year, claim=best, realised=best, acted=best > 0))
     table[HINDSIGHT] = _hindsight(ordered)
@@ -204,57 +177,7 @@ def _by_value(campaign: RealCampaign, expected: Expected, allowed: np.ndarray) -
         if kept
     }
     chosen = choose(expected.claim, switching_cost=SWITCHING_COST, allowed=allowed)
-    return _decision(campaign, [(float(expected.claim[i]), campaign.changes[i]) for i in chosen], said)
-
-
-def _decision(
-    campaign: RealCampaign, proposed: Sequence[tuple[float, Effect]], said: Mapping[Effect, float]
-) -> Decision:
-    came = dict(zip(campaign.changes, campaign.realised.tolist(), strict=True))
-    pairs = tuple(
-        (probability, came[effect] > 0) for effect, probability in said.items() if abs(came.get(effect, 0.0)) > DEAD
-    )
-    if not proposed:
-        return Decision(year=campaign.year, pairs=pairs)
-    claim, effect = max(proposed)
-    realised = came.get(effect, 0.0)  # what is live already changes nothing
-    return Decision(year=campaign.year, claim=claim, realised=realised, acted=True, pairs=pairs)
-
-
-def _runs(campaign: RealCampaign, path: str) -> np.ndarray:
-    """Return the level of each run, markets one after another."""
-    return np.tile(campaign.levels[path], len(campaign.markets))
-
-
-def _predecessor(campaign: RealCampaign) -> Decision:
-    """Compare the mean Sharpe ratios of the first two values of each knob, newest run first."""
-    sharpe = campaign.evidence_sharpe.ravel()[campaign.stored]
-    proposed, said = [], {}
-    for path, live in campaign.live.items():
-        levels = _runs(campaign, path)[campaign.stored]
-        low, high = list(dict.fromkeys(levels.tolist()))[:2]
-        at_low, at_high = levels == low, levels == high
-        delta = float(sharpe[at_high].mean() - sharpe[at_low].mean())
-        confidence = legacy_confidence(int(at_low.sum() + at_high.sum()), delta)
-        if low == live:
-            said[path, high] = confidence
-        if delta > 0 and confidence >= MINIMUM_CONFIDENCE and delta >= MINIMUM_IMPROVEMENT:
-            proposed.append((delta, (path, high)))
-    return _decision(campaign, proposed, said)
-
-
-def _welch(campaign: RealCampaign) -> Decision:
-    """Welch's test of each level's runs against the live one's, Benjamini-Hochberg over all."""
-    sharpe, tested, said = campaign.evidence_sharpe.ravel(), [], {}
-    for path, level in campaign.changes:
-        levels = _runs(campaign, path)
-        low, high = sharpe[levels == campaign.live[path]], sharpe[levels == level]
-        p_value, delta = float(ttest_ind(high, low, equal_var=False).pvalue), float(high.mean() - low.mean())
-        tested.append((p_value, delta, (path, level)))
-        said[path, level] = 1 - p_value / 2 if delta > 0 else p_value / 2
-    adjusted = benjamini_hochberg(np.array([p_value for p_value, _, _ in tested]))
-    found = zip(tested, adjusted, strict=True)
-    return _decision(campaign, [(d, effect) for (_, d, effect), q in found if q <= ALPHA and d > 0], said)
+    return decide(campaign, [(float(expected.claim[i]), campaign.changes[i]) for i in chosen], said)
 
 
 def _outcomes(campaign: RealCampaign, cases: Cases, expected: Expected, learned: Learned) -> list[Outcome]:
@@ -286,7 +209,7 @@ def _samples(campaign: RealCampaign, sharpe: np.ndarray, ended: np.datetime64) -
     return Samples(
         campaign=campaign.name,
         ended=ended,
-        levels={path: _runs(campaign, path) for path in campaign.live},
+        levels={path: levels_of_runs(campaign, path) for path in campaign.live},
         groups=np.repeat(np.array(campaign.markets, dtype=np.object_), sharpe.shape[1]),
         sharpe=sharpe.ravel(),
     )
@@ -307,7 +230,7 @@ def _hindsight(drawn: Sequence[RealCampaign]) -> list[Decision]:
             surfaces[key] = fit_surface(others, at=FAR) if others else Surface()
         claims = [(surfaces[key].uplift(campaign.live, *effect), effect) for effect in campaign.changes]
         worth = [pair for pair in claims if pair[0] >= SWITCHING_COST]
-        chosen.append(_decision(campaign, worth, {}))
+        chosen.append(decide(campaign, worth, {}))
     return chosen
 
 
