@@ -82,7 +82,7 @@ def main() -> None:
     parser.add_argument("--times", type=int, default=30)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="meta-pipeline-benchmark-") as folder:
-        settings = Settings(_env_file=None, home=Path(folder))
+        settings = Settings(_env_file=None, home=Path(folder))  # type: ignore[call-arg]
         with open_database(settings) as database:
             migrations.migrate(database.engine)
             fill(database, given.proposals, datetime.now(UTC))

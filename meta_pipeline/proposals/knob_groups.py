@@ -15,8 +15,8 @@ from meta_pipeline.proposals.knobs import Knob
 def objection_inside(knobs: Iterable[Knob], path: str, before: Level, after: Level) -> str | None:
     """Say why a value is not allowed by the knobs that are declared inside its path, or None if it is.
 
-    Every one of them has to allow its part, step and changeability included, and a key of the group that is not declared
-    may only stay as it is. A knob with nothing declared inside has no objection.
+    Every one of them has to allow its part, step and changeability included, and a key of the group that is not
+    declared may only stay as it is. A knob with nothing declared inside has no objection.
 
     Parameters
     ----------

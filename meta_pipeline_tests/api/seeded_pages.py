@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from sqlalchemy import insert
 
+from meta_pipeline.canonical import JsonValue
 from meta_pipeline.proposals.decision import Decision
 from meta_pipeline.proposals.draft import ProposalDraft
 from meta_pipeline.proposals.knobs import Knob, RiskDirection
@@ -52,7 +53,7 @@ def seed(
         ),
         Knob(path="exit.kind", knob_type="str", choices=("trail", "fixed")),
     )
-    live = {"lookback": 20, "volatility_target": 0.15, "exit": {"kind": "trail"}}
+    live: dict[str, JsonValue] = {"lookback": 20, "volatility_target": 0.15, "exit": {"kind": "trail"}}
     with database.begin() as connection:
         for name in (strategy, "REVERSION"):
             strategies.declare(

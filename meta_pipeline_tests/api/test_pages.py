@@ -12,8 +12,9 @@ from meta_pipeline.report.decisions import SHORT_DIGEST
 from meta_pipeline.store import proposals
 from meta_pipeline.store.api_tokens import list_tokens, revoke_token
 from meta_pipeline.store.database import Database
-from meta_pipeline_tests.api.clients import NOW, client_of, settings_of, token_of
+from meta_pipeline_tests.api.clients import client_of, settings_of, token_of
 from meta_pipeline_tests.api.seeded_pages import MODEL, seed
+from meta_pipeline_tests.store.live_book import NOW
 
 HOSTILE = "<script>alert(1)</script></svg><script>x</script>{{7*7}}=cmd()\u202egnp.exe"
 SHORT_HOSTILE = '"><script>x</script>{{7*7}}\u202e'
