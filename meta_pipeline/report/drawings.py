@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 MAX_ROWS: Final = 16
 MAX_LABEL: Final = 52
 _MAX_POINTS: Final = 400
+_SHORTEST: Final = np.timedelta64(60, "s")
 
 # Okabe and Ito (2008): told apart by people with any of the common colour-vision deficiencies.
 BLUE: Final = "#0072B2"
@@ -319,10 +320,13 @@ def steps_drawing(
         heights = [order.index(level) for level in levels]
         times = np.array([*moments, end], dtype="datetime64[s]")
         axes.step(times, [*heights, heights[-1]], where="post", color=BLUE, linewidth=1.6)
-        axes.plot(times[:-1], heights, color=BLUE, marker="o", markersize=4, linestyle="none")
+        axes.plot(times[:-1], heights, color=BLUE, marker="o", markersize=4, linestyle="none", clip_on=False)
         axes.set_yticks(range(len(order)), [drawable(level) for level in order], fontsize=8.5)
         axes.set_ylim(-0.4, len(order) - 0.6)
-        locator = AutoDateLocator(maxticks=7)  # type: ignore[no-untyped-call]  # its stubs have no types
+        # One instant has no width: matplotlib would draw four years around it, and has no ticks for them.
+        axes.set_xlim(times[0], max(times[-1], times[0] + _SHORTEST))
+        # With fewer than three ticks allowed no unit would be too coarse, with more some spans fit none.
+        locator = AutoDateLocator(minticks=3, maxticks=7)  # type: ignore[no-untyped-call]  # its stubs have no types
         axes.xaxis.set_major_locator(locator)
         axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
         axes.grid(axis="y", color=GRID, linewidth=0.7)

@@ -138,7 +138,7 @@ def test_a_value_is_read_by_the_type_of_its_knob(database: Database, shell: Shel
     prepare(database)
     for knob, to, value in (
         ("mode", "slow", "slow"),
-        ("risk", '{"max_vol": 0.1, "cap": null}', {"max_vol": 0.1, "cap": None}),
+        ("risk", '{"max_vol": 0.1, "cap": 2}', {"max_vol": 0.1, "cap": 2}),
         ("lookback", "21", 21),
         ("alpha", "1", 1.0),
     ):

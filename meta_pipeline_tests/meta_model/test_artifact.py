@@ -70,7 +70,7 @@ def test_a_changed_file_is_refused_by_its_address(tmp_path: Path) -> None:
 
 def test_a_missing_file_and_a_name_that_is_no_address_are_told_apart(tmp_path: Path) -> None:
     store = FolderStore(tmp_path)
-    with pytest.raises(NotFound, match="train again"):
+    with pytest.raises(NotFound, match="restore the file, or make it anew"):
         store.get("0" * 64)
     with pytest.raises(InputError, match="64 hexadecimal digits"):
         store.get("../../etc/passwd")

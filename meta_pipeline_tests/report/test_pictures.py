@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 from hypothesis import given, settings
+from matplotlib.figure import Figure
 from PIL import Image
 
 from meta_pipeline.backtests.aggregates import Aggregate, Dimension
@@ -59,6 +60,22 @@ PICTURES = {
     ),
     "nothing": lambda: pictures.candidates_picture([]),
 }
+
+
+def test_modes_have_a_time_axis_over_any_span_from_one_instant_to_decades() -> None:
+    begin = np.datetime64("2026-11-21T06:23:54", "s")
+    spans = [0, *np.unique(np.geomspace(1, 20 * 365 * 86400, 120).astype(int))]
+    for span in spans:
+        figure = Figure()
+        moments, end = [begin], begin + np.timedelta64(int(span), "s")
+        drawings.steps_drawing(moments, ["NORMAL"], order=pictures.MODES, end=end, title="").draw(figure)
+        (axes,) = figure.axes
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            ticks = axes.xaxis.get_majorticklocs()
+        left, right = axes.get_xlim()
+        assert 1 <= sum(left <= tick <= right for tick in ticks) <= 8
+        assert right - left <= max(span, 60) / 86400 + 1e-9
 
 
 @pytest.mark.parametrize("name", PICTURES)
