@@ -12,6 +12,7 @@ from meta_pipeline.errors import InputError, MetaPipelineError
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from sqlalchemy import Connection
 
     from meta_pipeline.proposals.freezes import Freeze
     from meta_pipeline.report.table import Table
@@ -36,13 +37,15 @@ def add(
 ) -> None:
     """Add a freeze window, weekly or dated. Reverts, and changes that reduce risk, are exempt."""
     from meta_pipeline.store import freezing
+    from meta_pipeline.store.transactions import in_transaction
 
     freeze = _window(reason=reason, zone=zone, start=start, end=end, days=days, strategy=strategy)
     freeze.check()
     with common.open_database() as database:
         now = common.time_of(database)
-        with database.begin() as connection:
-            record = freezing.add(connection, freeze, actor=common.actor(), now=now)
+        record = in_transaction(
+            database, lambda connection: freezing.add(connection, freeze, actor=common.actor(), now=now)
+        )
     _emit(record, f"{record.freeze.text()}. Lift it with: meta-pipeline freeze lift", now=now, as_json=as_json)
 
 
@@ -54,6 +57,7 @@ def now(reason: Reason, strategy: Strategy = None, as_json: AsJson = False) -> N
     only the database is told.
     """
     from meta_pipeline.store import freezing, kill_file
+    from meta_pipeline.store.transactions import in_transaction
 
     settings, who = common.settings(), common.actor()
     path = None
@@ -62,10 +66,14 @@ def now(reason: Reason, strategy: Strategy = None, as_json: AsJson = False) -> N
     try:
         with common.open_database() as database:
             moment = common.time_of(database)
-            with database.begin() as connection:
-                record = freezing.freeze_now(connection, reason=reason, strategy_id=strategy, actor=who, now=moment)
+
+            def stop(connection: "Connection") -> "FreezeRecord":
+                made = freezing.freeze_now(connection, reason=reason, strategy_id=strategy, actor=who, now=moment)
                 if path is not None:
                     freezing.record_kill_file(connection, "kill", path=path, reason=reason, actor=who, now=moment)
+                return made
+
+            record = in_transaction(database, stop)
     except MetaPipelineError as error:
         if path is None:
             raise

@@ -20,6 +20,7 @@ from meta_pipeline.proposals.situation import Check, Checker, Situation
 from meta_pipeline.proposals.states import Status
 from meta_pipeline.store import audit, changes, people, strategies
 from meta_pipeline.store import proposal_rows as rows
+from meta_pipeline.store.last_look import look_again
 from meta_pipeline.store.rules import Rules
 from meta_pipeline.store.situation import situation
 
@@ -45,7 +46,7 @@ def apply_one(connection: Connection, proposal_id: str, *, actor: str, now: date
     if failed is not None:
         _end_if_over(connection, record, failed, actor, now)
         return judged
-    return _write(connection, seen, judged, actor=actor, now=now)
+    return _write(connection, seen, judged, actor=actor, now=now, rules=rules)
 
 
 def batches(connection: Connection, ids: Sequence[str]) -> list[tuple[str, ...]]:
@@ -101,7 +102,9 @@ def apply_together(
         _end_if_over(connection, record, failed, actor, now)
     together = [seen.record.proposal_id for seen, _ in passed]
     for seen, judged in passed:
-        done = _write(connection, _moved_on(connection, seen), judged, actor=actor, now=now, together=together)
+        done = _write(
+            connection, _moved_on(connection, seen), judged, actor=actor, now=now, rules=rules, together=together
+        )
         results[done.proposal_id] = done
         failpoints.reach("batch.one_written")
     failpoints.reach("batch.written")
@@ -138,6 +141,7 @@ def _write(
     *,
     actor: str,
     now: datetime,
+    rules: Rules,
     together: Sequence[str] = (),
 ) -> ApplyResult:
     """Write what a proposal that passed its checks means, and return what became of it."""
@@ -156,6 +160,7 @@ def _write(
         together=together,
         facts=facts,
     )
+    look_again(connection, seen, rules)
     after = with_level(seen.live, record.draft.target_component, record.draft.proposed)
     beside = f" (one of {len(together)} applied together)" if len(together) > 1 else ""
     return replace(

@@ -6,7 +6,8 @@ that nobody with the database owner's rights wrote it anew from some entry on. T
 outside the database: `anchors`.
 
 Appending takes one lock for the whole log and keeps it until the transaction ends: it is the last lock that
-a transaction takes, after those of strategies and proposals.
+a transaction takes, after those of strategies and proposals. Everybody who writes waits for it, freezes included, so
+the server ends the session of whoever holds it and falls silent.
 """
 
 import hashlib
@@ -28,6 +29,9 @@ GENESIS: Final = "0" * 64
 
 _CHAIN_LOCK: Final = 6_504_801_271_023_571_001
 """Key of the advisory lock that appends take: a number of this project, with no further meaning."""
+
+_LONGEST_SILENCE: Final = "20s"
+"""How long who holds that lock may leave the server without a word: less than others wait for a lock."""
 
 _STREAM_ROWS: Final = 2_000
 
@@ -94,7 +98,8 @@ def append_all(connection: Connection, events: Sequence[Event], *, actor: str, a
     """
     if not events:
         return
-    connection.execute(select(func.pg_advisory_xact_lock(_CHAIN_LOCK)))
+    silence = func.set_config("idle_in_transaction_session_timeout", _LONGEST_SILENCE, True)
+    connection.execute(select(func.pg_advisory_xact_lock(_CHAIN_LOCK), silence))
     last = head(connection)
     seq, prev_hash = last.entries, last.head_hash
     who, kind = clean_name(actor), kind_of(actor)

@@ -25,13 +25,14 @@ from meta_pipeline.settings import Settings
 from meta_pipeline.store import audit, changes, people, proposal_rows, strategies
 from meta_pipeline.store.automation_freezes import freeze, frozen
 from meta_pipeline.store.database import Database
+from meta_pipeline.store.last_look import look_again
 from meta_pipeline.store.outcome_rules import outcome_rule
 from meta_pipeline.store.rules import Rules, rules_of
 from meta_pipeline.store.schema import approvals
 from meta_pipeline.store.schema_outcomes import negative_controls
 from meta_pipeline.store.situation import situation
 from meta_pipeline.store.tiers import Tier, list_tiers
-from meta_pipeline.store.transactions import in_transaction
+from meta_pipeline.store.transactions import RunAgainError, in_transaction
 
 _CONTROLS: Final = negative_controls.c
 
@@ -133,6 +134,9 @@ def apply_automatically(
         now=now,
         facts={"automatic": True, "checks": len(checks)},
     )
+    look_again(connection, seen, rules)
+    if automation is None and frozen(connection) is not None:
+        raise RunAgainError("automation was frozen while this was applied")
     draft = record.draft
     return ApplyResult(
         proposal_id=proposal_id,

@@ -53,6 +53,8 @@ def set_limits(connection: Connection, limits: Limits, *, actor: str, now: datet
         raise InputError(f"a limit of {limits.max_changes} changes cannot be; give 0 or more")
     if limits.window_hours is not None and not 0 < limits.window_hours <= 24 * 366:
         raise InputError(f"a window of {limits.window_hours} hours cannot be; give up to a year")
+    # When this returns, no apply that was judged by the former limit is under way any more.
+    strategies.lock(connection, limits.strategy_id)
     strategies.load(connection, limits.strategy_id)
     written: dict[str, Any] = {
         "owner": None if limits.owner is None else clean_name(limits.owner),

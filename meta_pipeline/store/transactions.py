@@ -25,6 +25,10 @@ _LOST: Final = (
 )
 
 
+class RunAgainError(Exception):
+    """Raised by work whose ground moved while it was done: all of it is rolled back and run again from the start."""
+
+
 class _RollBackError(Exception):
     """Carries the result of a dry run out of its transaction."""
 
@@ -39,14 +43,14 @@ def in_transaction(database: Database, work: Callable[[Connection], Result], *, 
     Parameters
     ----------
     work
-        Must be safe to run again from the start: it is, after a deadlock.
+        Must be safe to run again from the start: it is, after a deadlock, and when it raises `RunAgainError`.
     dry_run
         Do everything, deferred constraints included, and roll all of it back.
 
     Raises
     ------
     Conflict
-        If a lock is held by somebody else for longer than the session waits.
+        If a lock is held by somebody else for longer than the session waits, or the work's ground moved each time.
     DatabaseUnavailable
         If the connection is lost on the way. Lost while it is being committed, it may be written or not: nobody
         here can know, and the message says so.
@@ -54,13 +58,16 @@ def in_transaction(database: Database, work: Callable[[Connection], Result], *, 
     for attempt in range(1, ATTEMPTS + 1):
         try:
             return _once(database, work, dry_run=dry_run)
+        except RunAgainError as error:
+            if attempt == ATTEMPTS:
+                raise Conflict(f"{error}, {ATTEMPTS} times; nothing was written, try again in a moment") from error
         except DBAPIError as error:
             if error.connection_invalidated:
                 raise DatabaseUnavailable(_LOST) from error
             state = sqlstate(error)
             if state == _LOCK_NOT_AVAILABLE:
                 raise Conflict(
-                    "somebody else is changing the same strategy and has not finished; try again in a moment"
+                    "somebody else is doing what this has to wait for, and has not finished; try again in a moment"
                 ) from error
             if state not in _TRY_AGAIN or attempt == ATTEMPTS:
                 raise

@@ -19,7 +19,7 @@ from meta_pipeline import failpoints
 from meta_pipeline.store import anchors, audit
 from meta_pipeline.store.database import Database
 from meta_pipeline.store.postmaster import Postmaster
-from meta_pipeline_tests.faults.acts import ACTS, Act, Subject, check_levels, statuses
+from meta_pipeline_tests.faults.acts import Act, Subject, check_levels, statuses
 from meta_pipeline_tests.proposals.governed import NOW
 from meta_pipeline_tests.store.invariants import check_invariants
 from meta_pipeline_tests.store.processes import context, opened
@@ -101,14 +101,14 @@ def steps_of(database: Database, act: Act, *, name: str) -> list[str]:
 
 
 def _killed(site: Site, act: Act, subject: Subject, step: str, before: Mapping[str, list[str]]) -> str:
-    process, _ = _at_step(site, act, subject, step)
-    _kill(process)
+    process, _ = at_step(site, act, subject, step)
+    kill(process)
     return _all_or_nothing(site, act, subject, step, before)
 
 
 def _cut(site: Site, act: Act, subject: Subject, step: str, before: Mapping[str, list[str]]) -> str:
     """End the process's connections, as a failing network or an administrator would; the process goes on."""
-    process, pipe = _at_step(site, act, subject, step)
+    process, pipe = at_step(site, act, subject, step)
     end_other_sessions(site.database)
     return _goes_on(site, act, subject, step, before, process, pipe)
 
@@ -116,11 +116,11 @@ def _cut(site: Site, act: Act, subject: Subject, step: str, before: Mapping[str,
 def _crashed(site: Site, act: Act, subject: Subject, step: str, before: Mapping[str, list[str]]) -> str:
     """Kill the server, start it again, and let the process go on."""
     assert site.postmaster is not None
-    process, pipe = _at_step(site, act, subject, step)
+    process, pipe = at_step(site, act, subject, step)
     server = site.postmaster.process_id()
     assert server is not None
     os.kill(server, signal.SIGKILL)
-    _wait_for(lambda: not site.postmaster.answers(), "the server to be gone")  # type: ignore[union-attr]
+    wait_for(lambda: not site.postmaster.answers(), "the server to be gone")  # type: ignore[union-attr]
     site.postmaster.start()
     return _goes_on(site, act, subject, step, before, process, pipe)
 
@@ -128,7 +128,7 @@ def _crashed(site: Site, act: Act, subject: Subject, step: str, before: Mapping[
 def _restarted(site: Site, act: Act, subject: Subject, step: str, before: Mapping[str, list[str]]) -> str:
     """Restart the server in good order, which breaks off what is under way, and let the process go on."""
     assert site.postmaster is not None
-    process, pipe = _at_step(site, act, subject, step)
+    process, pipe = at_step(site, act, subject, step)
     assert site.postmaster.stop()
     site.postmaster.start()
     return _goes_on(site, act, subject, step, before, process, pipe)
@@ -136,18 +136,18 @@ def _restarted(site: Site, act: Act, subject: Subject, step: str, before: Mappin
 
 def _frozen(site: Site, act: Act, subject: Subject, step: str, _: Mapping[str, list[str]]) -> str:
     """Stop the process, let another one do the same meanwhile, and let the first go on."""
-    process, pipe = _at_step(site, act, subject, step)
+    process, pipe = at_step(site, act, subject, step)
     assert process.pid is not None
     os.kill(process.pid, signal.SIGSTOP)
     pipe.send("go")
     rival, answers = start(site.database, act, subject, None)
 
     def stands_or_is_done() -> bool:
-        return answers.poll() or _waits(site.database, "wait_event_type = 'Lock'")
+        return answers.poll() or waits(site.database, "wait_event_type = 'Lock'")
 
-    _wait_for(stands_or_is_done, "the rival to stand at a lock, or to be done")
+    wait_for(stands_or_is_done, "the rival to stand at a lock, or to be done")
     os.kill(process.pid, signal.SIGCONT)
-    one, other = _answer(process, pipe), _answer(rival, answers)
+    one, other = answer_of(process, pipe), answer_of(rival, answers)
     for pair in zip(zip(one, other, strict=True), zip(act.first, act.again, strict=True), strict=True):
         assert sorted(pair[0]) == sorted(pair[1]), (one, other)
     return ONE_EACH
@@ -164,11 +164,11 @@ def _answer_lost(site: Site, act: Act, subject: Subject, step: str, _: Mapping[s
     _wait_for_a_copy(database, "nobody")
     try:
         process, pipe = start(database, act, subject, None)
-        _wait_for(lambda: _waits(database, "wait_event = 'SyncRep'"), "the server to have committed")
+        wait_for(lambda: waits(database, "wait_event = 'SyncRep'"), "the server to have committed")
         _wait_for_a_copy(database, "", end=True)
     finally:
         _wait_for_a_copy(database, "")
-    answer = _answer(process, pipe)
+    answer = answer_of(process, pipe)
     unheard = answer if act.between is None else answer[:-1]  # the batch's second transaction goes on
     assert all("it is not known whether this was written" in word for word in unheard), answer
     assert statuses(database, subject) == act.after, answer
@@ -199,7 +199,7 @@ def _goes_on(
 ) -> str:
     """Let a process go on whose connection is gone; what it answers has to be what is on record."""
     pipe.send("go")
-    answer = _answer(process, pipe)
+    answer = answer_of(process, pipe)
     if step.endswith(".committed"):
         assert answer == act.first, answer
         return _answered(site, act, subject)
@@ -249,14 +249,15 @@ def start(database: Database, act: Act, subject: Subject, step: str | None) -> t
     """Start an act in a process of its own; at the step, if one is named, it stops and waits for a word."""
     ours, theirs = context().Pipe()
     process = context().Process(
-        target=_child, args=(dict(database.address.options), act.name, subject, step, theirs), daemon=True
+        target=_child, args=(dict(database.address.options), act, subject, step, theirs), daemon=True
     )
     process.start()
     theirs.close()
     return process, ours
 
 
-def _at_step(site: Site, act: Act, subject: Subject, step: str) -> tuple[BaseProcess, Pipe]:
+def at_step(site: Site, act: Act, subject: Subject, step: str) -> tuple[BaseProcess, Pipe]:
+    """Start an act in a process of its own, and wait until it stands at the step."""
     process, pipe = start(site.database, act, subject, step)
     assert pipe.poll(PATIENCE), f"waited {PATIENCE} s for {act.name} at {step}"
     kind, said = pipe.recv()
@@ -267,7 +268,7 @@ def _at_step(site: Site, act: Act, subject: Subject, step: str) -> tuple[BasePro
     return process, pipe
 
 
-def _child(options: dict[str, str], name: str, subject: Subject, step: str | None, pipe: Pipe) -> None:
+def _child(options: dict[str, str], act: Act, subject: Subject, step: str | None, pipe: Pipe) -> None:
     database = opened(options)
     waiting = [step]
 
@@ -279,21 +280,22 @@ def _child(options: dict[str, str], name: str, subject: Subject, step: str | Non
 
     failpoints.arm(stop)
     try:
-        answer: tuple[str, ...] = ACTS[name].perform(database, subject)
+        answer: tuple[str, ...] = act.perform(database, subject)
     except Exception as error:  # whatever it is, the parent judges it
         answer = (f"{type(error).__name__}: {error}",)
     pipe.send(("finished", answer))
     database.close()
 
 
-def _kill(process: BaseProcess) -> None:
+def kill(process: BaseProcess) -> None:
     assert process.pid is not None
     os.kill(process.pid, signal.SIGKILL)
     process.join()
     assert process.exitcode == -signal.SIGKILL
 
 
-def _answer(process: BaseProcess, pipe: Pipe) -> tuple[str, ...]:
+def answer_of(process: BaseProcess, pipe: Pipe) -> tuple[str, ...]:
+    """Wait until a process ends, and return what it answered."""
     assert pipe.poll(PATIENCE), f"waited {PATIENCE} s for the process to end"
     kind, answer = pipe.recv()
     assert kind == "finished", (kind, answer)
@@ -329,10 +331,11 @@ def end_other_sessions(database: Database) -> None:
 
 def settle(database: Database) -> None:
     """Wait until no other session of the database is in a transaction: the server has noticed who is gone."""
-    _wait_for(lambda: not _waits(database, "state <> 'idle'"), "the server to end the sessions of who is gone")
+    wait_for(lambda: not waits(database, "state <> 'idle'"), "the server to end the sessions of who is gone")
 
 
-def _waits(database: Database, condition: str) -> bool:
+def waits(database: Database, condition: str) -> bool:
+    """Say whether another session of the database is in that condition."""
     with database.connect() as connection:
         found: int = connection.execute(
             text(
@@ -360,10 +363,11 @@ def _wait_for_a_copy(database: Database, name: str, *, end: bool = False) -> Non
             shown: Any = connection.execute(text("SHOW synchronous_standby_names")).scalar_one()
         return bool(shown == name)
 
-    _wait_for(holds, "the server to read its settings")
+    wait_for(holds, "the server to read its settings")
 
 
-def _wait_for(condition: Callable[[], bool], what: str) -> None:
+def wait_for(condition: Callable[[], bool], what: str) -> None:
+    """Wait until a condition holds."""
     deadline = time.monotonic() + PATIENCE
     while not condition():
         assert time.monotonic() < deadline, f"waited {PATIENCE} s for {what}"
