@@ -35,7 +35,7 @@ _TONES: Final = {
     ),
     "warn": (
         *("STALE", "EXPIRED", "SUPERSEDED", "INCONCLUSIVE", "INSUFFICIENT_DATA", "unknown", "C", "warning"),
-        *("degraded", "DEFENSIVE", "no winner", "not known", "running", "flat"),
+        *("degraded", "DEFENSIVE", "no winner", "not known", "running", "flat", "frozen"),
     ),
     "info": ("PENDING", "NORMAL", "AGGRESSIVE", "B", "candidate", "neutral", "neutral to risk"),
 }
@@ -97,9 +97,14 @@ def document(*, title: str, subtitle: str, parts: Sequence[Part], footer: Sequen
         parts=parts,
         footer=footer,
         style=Markup(style),  # noqa: S704  # our own file
-        style_hash=Markup("sha256-" + b64encode(hashlib.sha256(style.encode()).digest()).decode()),  # noqa: S704
+        style_hash=Markup(style_source(style.encode())),  # noqa: S704  # a hash
     )
     return written.encode("utf-8")
+
+
+def style_source(style: bytes) -> str:
+    """Return how a content security policy names a style sheet: by its hash, without the quotes."""
+    return "sha256-" + b64encode(hashlib.sha256(style).digest()).decode()
 
 
 @cache

@@ -95,7 +95,12 @@ def diagnostics_page(
     """Return which diagnostics reports there are, those found last first, and whether more follow."""
     table = diagnostics_reports
     chosen = select(
-        table.c.report_id, table.c.strategy_id, table.c.evidence_digest, table.c.created_at, table.c.seen_at
+        table.c.report_id,
+        table.c.strategy_id,
+        table.c.evidence_digest,
+        table.c.page_sha256,
+        table.c.created_at,
+        table.c.seen_at,
     )
     statement = _after(chosen, table.c.seen_at, table.c.report_id, after)
     if strategy_id is not None:

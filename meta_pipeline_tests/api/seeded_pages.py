@@ -3,18 +3,31 @@
 from datetime import timedelta
 from typing import Any, Final
 
-from sqlalchemy import insert
+from sqlalchemy import Connection, insert
 
 from meta_pipeline.canonical import JsonValue
 from meta_pipeline.proposals.decision import Decision
 from meta_pipeline.proposals.draft import ProposalDraft
 from meta_pipeline.proposals.knobs import Knob, RiskDirection
 from meta_pipeline.proposals.strategy import Strategy
+from meta_pipeline.report.files import ProposalReports, report_files
+from meta_pipeline.report.strategy_report import StrategyReport, strategy_html
 from meta_pipeline.settings import Settings
-from meta_pipeline.store import approvers, audit, executors, governance, proposals, strategies
+from meta_pipeline.store import (
+    approvers,
+    audit,
+    automation_freezes,
+    diagnostics,
+    executors,
+    freezing,
+    governance,
+    proposals,
+    strategies,
+)
 from meta_pipeline.store.database import Database
 from meta_pipeline.store.schema_meta_model import meta_model_alarms, meta_model_versions
 from meta_pipeline.store.schema_search import searches, top_configs
+from meta_pipeline_tests.report import documents
 from meta_pipeline_tests.report.builders import candidate
 from meta_pipeline_tests.store.live_book import NOW, calm_policy
 
@@ -68,7 +81,8 @@ def seed(
             _draft("REVERSION", "volatility_target", 0.15, 0.1, "reduces", author, rationale),
             _draft("REVERSION", "lookback", 20, 35, "neutral", author, rationale),
         ]
-        saved = proposals.save(connection, drafts, now=NOW, lifetime=timedelta(days=14))
+        writer = ProposalReports(report_files(settings.home), approval_hours=72, track_record=lambda _: None)
+        saved = proposals.save(connection, drafts, now=NOW, lifetime=timedelta(days=14), report=writer)
         assert len(saved.new) == 3, saved
         pending, applied, rejected = saved.new
         digests = {one: proposals.get(connection, one).body_digest for one in saved.new}
@@ -97,11 +111,38 @@ def seed(
                 reported_at=NOW,
             )
             executors.record_heartbeat(connection, beat, now=NOW)
+        report = _diagnosed(connection, settings, strategy, poisoned=note != NOTE)
+        freezes = _freezes(connection, strategy, note, actor=approver)
         _searches(connection, note)
         _models(connection, note)
         event = audit.Event(action="note", subject_type="strategy", subject_id="REVERSION", payload={"said": rationale})
         audit.append(connection, event, actor=author, at=NOW)
-    return {"pending": pending, "applied": applied, "rejected": rejected, "change": done.change_id}
+    automation_freezes.freeze(database, reason=note, actor=approver, now=NOW)
+    return {
+        "pending": pending,
+        "applied": applied,
+        "rejected": rejected,
+        "change": done.change_id,
+        "report": report,
+        "freeze": freezes,
+    }
+
+
+def _diagnosed(connection: Connection, settings: Settings, strategy: str, *, poisoned: bool) -> str:
+    """Keep what a night found of a strategy, and its document; return the document's sha256."""
+    found = documents.poisoned_diagnostics() if poisoned else documents.diagnostics()
+    page = strategy_html(StrategyReport(strategy_id=strategy, night=NOW.date(), report=found))
+    sha256 = report_files(settings.home).put(page)
+    diagnostics.write_report(connection, found, strategy_id=strategy, now=NOW, page_sha256=sha256)
+    return sha256
+
+
+def _freezes(connection: Connection, strategy: str, note: str, *, actor: str) -> str:
+    """Freeze one strategy, and lift another freeze; return the number of the one that stands."""
+    lifted = freezing.freeze_now(connection, reason=note, strategy_id=strategy, actor=actor, now=NOW)
+    freezing.lift(connection, lifted.freeze.freeze_id, reason=note, actor=actor, now=NOW)
+    frozen = freezing.freeze_now(connection, reason=note, strategy_id="REVERSION", actor=actor, now=NOW)
+    return str(frozen.freeze.freeze_id)
 
 
 def _draft(strategy: str, knob: str, before: Any, after: Any, risk: str, author: str, rationale: str) -> ProposalDraft:

@@ -3,6 +3,7 @@
 import sys
 from dataclasses import replace
 from datetime import date
+from functools import cache
 
 import numpy as np
 
@@ -37,6 +38,7 @@ def equity(name: str = "window = 50") -> EquityComparison:
     )
 
 
+@cache
 def diagnostics() -> DiagnosticsReport:
     return diagnosed(
         panel(SIX),
@@ -94,21 +96,28 @@ def proposal_document(text: str = "window", *, whole: bool = True) -> bytes:
     )
 
 
-def hostile_strategy_document() -> bytes:
-    """Return a report in which every name and reason is hostile."""
+@cache
+def poisoned_diagnostics() -> DiagnosticsReport:
+    """Return findings in which every name and reason is hostile."""
     text = " ".join(HOSTILE)
     report = diagnostics()
     effects = tuple(
         replace(one, knob=text, reason=text, regimes=tuple(replace(r, label=text) for r in one.regimes))
         for one in report.effects
     )
-    poisoned = replace(
+    return replace(
         report,
         effects=effects,
         knobs=tuple(replace(knob, path=text, aliased_with=(text,)) for knob in report.knobs),
         insufficient_data=text,
         notes=tuple(replace(note, sentence=text, code=text) for note in report.notes),
     )
+
+
+def hostile_strategy_document() -> bytes:
+    """Return a report in which every name and reason is hostile."""
+    text = " ".join(HOSTILE)
+    poisoned = poisoned_diagnostics()
     score = replace(SCORE, proposal_type=text)
     past = Past(strategy_id=text, experience={"family": text, "reliability": BINS})
     return strategy_html(

@@ -8,15 +8,16 @@ from starlette.responses import Response
 from meta_pipeline.api.access import in_thread
 from meta_pipeline.api.conditions import require_match
 from meta_pipeline.api.context import Context, Ctx
-from meta_pipeline.api.forms import RevertForm
 from meta_pipeline.api.pages import Cursor, moment_and_id, page
 from meta_pipeline.api.problems import ProblemError
 from meta_pipeline.api.representations import change_etag
 from meta_pipeline.api.web.grid import changes_grid, history_grid
 from meta_pipeline.api.web.pages import PageRoute, fault_of, form_of, link, see, show
 from meta_pipeline.api.web.tables import facts
+from meta_pipeline.api.web.typed import confirmed, reason_of
 from meta_pipeline.api.web.visitor import Visitor, Visits
 from meta_pipeline.errors import InputError, MetaPipelineError
+from meta_pipeline.report.decisions import SHORT_DIGEST
 from meta_pipeline.report.table import Table
 from meta_pipeline.store import audit, change_outcomes, changes, governance, pages, proposals, strategies
 from meta_pipeline.store.changes import ChangeRecord
@@ -82,11 +83,12 @@ async def revert(request: Request, context: Ctx, visitor: Visits, change_id: Cha
         visitor.require("approver", "operator")
         with context.database.connect() as connection:
             require_match(fields.get("etag"), change_etag(changes.get(connection, change_id)))
+        confirmed(fields, wanted=short_of(change_id), what=f"the {SHORT_DIGEST} digits of the change")
         result = governance.revert(
             context.database,
             change_id,
             actor=visitor.name,
-            reason=_reason(fields),
+            reason=reason_of(fields, what="a revert"),
             now=context.decision_time(),
             settings=context.settings,
         )
@@ -105,11 +107,9 @@ async def revert(request: Request, context: Ctx, visitor: Visits, change_id: Cha
     return await in_thread(work_or_again)
 
 
-def _reason(fields: dict[str, str]) -> str:
-    try:
-        return RevertForm(reason=fields.get("reason", "").strip().replace("\r\n", "\n")).reason
-    except ValueError:
-        raise InputError("a revert needs a reason of at most 4,000 characters") from None
+def short_of(change_id: str) -> str:
+    """Return the digits that are typed to revert a change: the first of the hash that its id is."""
+    return change_id.removeprefix("chg-")[:SHORT_DIGEST]
 
 
 def _shown(
@@ -142,6 +142,7 @@ def _shown(
         record=record,
         what=_what(record),
         etag=change_etag(record),
+        short=short_of(record.change_id),
         now=changes.three_way(record, live.config).text(),
         live_version=live.version,
         approved="by nobody: it was automatic" if approval is None else f"by {approval.approver}",

@@ -34,6 +34,7 @@ PLACES: Final = (
     ("inbox", "Inbox"),
     ("changes", "Changes"),
     ("policy", "Policy"),
+    ("freezes", "Freezes"),
     ("strategies", "Strategies"),
     ("searches", "Search"),
     ("models", "Meta-model"),

@@ -8,16 +8,19 @@ from fastapi import APIRouter, Query
 from starlette.responses import Response
 
 from meta_pipeline.api.access import in_thread
-from meta_pipeline.api.context import Ctx
+from meta_pipeline.api.conditions import etag
+from meta_pipeline.api.context import Context, Ctx
 from meta_pipeline.api.pages import Cursor, number, page
+from meta_pipeline.api.web.gauges import gauges
 from meta_pipeline.api.web.grid import Cell, Grid, moment
 from meta_pipeline.api.web.mode_chart import mode_chart
 from meta_pipeline.api.web.pages import PageRoute, link, show
 from meta_pipeline.api.web.tables import facts, health_table, ranking_table
-from meta_pipeline.api.web.visitor import Visits
+from meta_pipeline.api.web.visitor import Visitor, Visits
+from meta_pipeline.policy.evaluate import Halt
 from meta_pipeline.report.policy import executors_table, limits_table, reasons_table
 from meta_pipeline.report.table import day
-from meta_pipeline.store import live_books, policies, policy_views
+from meta_pipeline.store import live_books, policies, policy_inputs, policy_views
 from meta_pipeline.store.policies import PolicyRecord
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
@@ -27,50 +30,93 @@ CHARTED: Final = 400
 """Policies that the chart of the mode shows: at one per half hour, the last eight days."""
 
 
+DONE: Final = {
+    "halted": "Halted. Nothing new is traded from the next time executors read; exits and cancels go on.",
+    "resumed": "Resumed. The mode stays DEFENSIVE until the calm has lasted.",
+    "evaluated": "A policy was made just now.",
+}
+Scope = Annotated[str, Query(min_length=1, max_length=64)]
+
+
 @router.get("/pages/policy")
 async def policy(
     context: Ctx,
     visitor: Visits,
-    scope: Annotated[str, Query(min_length=1, max_length=64)] = live_books.LIVE,
+    scope: Scope = live_books.LIVE,
     cursor: Cursor = None,
+    done: Annotated[str, Query(max_length=20)] = "",
 ) -> Response:
     """Show the policy in force, and how it came about."""
     before = number(cursor)
+    return await in_thread(lambda: shown(context, visitor, scope, before=before, said=DONE.get(done, "")))
 
-    def read() -> dict[str, Any]:
-        now = context.now()
-        with context.database.connect() as connection:
-            status: dict[str, Any] = policy_views.status_json(connection, scope, context.settings, now=now)
-            health: dict[str, Any] = policy_views.health_json(connection, scope, now=now)
-            ranking: dict[str, Any] = policy_views.strategies_json(connection, scope, context.settings, now=now)
-            record = policies.latest_policy(connection, scope)
-            charted = policies.history(connection, scope, limit=CHARTED)
-            changed = policies.mode_changes(connection, scope, limit=ROWS)
-            listed = policies.history(connection, scope, limit=ROWS + 1, before_id=before)
-            scopes = [one.scope for one in live_books.list_scopes(connection)]
-        shown, more = listed[:ROWS], len(listed) > ROWS
-        following = page([], (shown[-1].id,) if more else None)["next_cursor"]
-        executors = executors_table(status["executors"])
-        return {
-            "scope": scope,
-            "scopes": [{"name": one, "href": link("policy", scope=one), "present": one == scope} for one in scopes],
-            "status": status,
-            "tiles": _tiles(status, health, now=now),
-            "problems": [*health["problems"], *health["publications_failing"]],
-            "reasons": None if record is None else reasons_table(record.reasons),
-            "limits": None if record is None else limits_table(record.body),
-            "health": health_table(health["metrics"]),
-            "chart": mode_chart(charted, now=now) if charted else None,
-            "changes": _changes_grid(changed),
-            "ranking": ranking_table(ranking["rankings"]),
-            "executors": executors,
-            "skew": facts([(key.replace("_", " "), _plain(value)) for key, value in status["skew"].items()]),
-            "history": _history_grid(shown),
-            "older": None if following is None else link("policy", scope=scope, cursor=str(following)),
-        }
 
-    values = await in_thread(read)
-    return show("policy.html", title=f"Policy of {scope}", place="policy", visitor=visitor, **values)
+def shown(
+    context: Context,
+    visitor: Visitor,
+    scope: str,
+    *,
+    before: int | None = None,
+    said: str = "",
+    fault: str = "",
+    typed: dict[str, str] | None = None,
+    status: int = 200,
+) -> Response:
+    """Return the page of a book; `fault` and `typed` are of a form that was refused."""
+    return show(
+        "policy.html",
+        title=f"Policy of {scope}",
+        place="policy",
+        visitor=visitor,
+        http_status=status,
+        said=said,
+        fault=fault,
+        typed=typed or {},
+        **_read(context, scope, before),
+    )
+
+
+def _read(context: Context, scope: str, before: int | None) -> dict[str, Any]:
+    now = context.now()
+    with context.database.connect() as connection:
+        status: dict[str, Any] = policy_views.status_json(connection, scope, context.settings, now=now)
+        health: dict[str, Any] = policy_views.health_json(connection, scope, now=now)
+        ranking: dict[str, Any] = policy_views.strategies_json(connection, scope, context.settings, now=now)
+        record = policies.latest_policy(connection, scope)
+        charted = policies.history(connection, scope, limit=CHARTED)
+        changed = policies.mode_changes(connection, scope, limit=ROWS)
+        listed = policies.history(connection, scope, limit=ROWS + 1, before_id=before)
+        scopes = [one.scope for one in live_books.list_scopes(connection)]
+        halt = policy_inputs.current_halt(connection, scope)
+    rows, more = listed[:ROWS], len(listed) > ROWS
+    following = page([], (rows[-1].id,) if more else None)["next_cursor"]
+    return {
+        "scope": scope,
+        "there": scope in scopes,
+        "scopes": [{"name": one, "href": link("policy", scope=one), "present": one == scope} for one in scopes],
+        "status": status,
+        "tiles": _tiles(status, health, now=now),
+        "problems": [*health["problems"], *health["publications_failing"]],
+        "halt": halt,
+        "halted_at": None if halt is None else day(halt.at),
+        "etag": halt_etag(halt),
+        "reasons": None if record is None else reasons_table(record.reasons),
+        "limits": None if record is None else limits_table(record.body),
+        "gauges": gauges(health["metrics"]),
+        "health": health_table(health["metrics"]),
+        "chart": mode_chart(charted, now=now) if charted else None,
+        "changes": _changes_grid(changed),
+        "ranking": ranking_table(ranking["rankings"]),
+        "executors": executors_table(status["executors"]),
+        "skew": facts([(key.replace("_", " "), _plain(value)) for key, value in status["skew"].items()]),
+        "history": _history_grid(rows),
+        "older": None if following is None else link("policy", scope=scope, cursor=str(following)),
+    }
+
+
+def halt_etag(halt: Halt | None) -> str:
+    """Return what names a halt: who ends one says which one was looked at."""
+    return "" if halt is None else etag(halt.at.isoformat(), halt.by, halt.reason)
 
 
 def _tiles(status: dict[str, Any], health: dict[str, Any], *, now: datetime) -> list[tuple[str, str]]:

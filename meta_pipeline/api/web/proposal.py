@@ -3,7 +3,6 @@
 The rules are the gate's (store.governance); a form only says what was looked at, and by whom.
 """
 
-from threading import Lock
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Path, Query, Request
@@ -15,6 +14,7 @@ from meta_pipeline.api.context import Context, Ctx
 from meta_pipeline.api.forms import DecisionForm
 from meta_pipeline.api.problems import ProblemError
 from meta_pipeline.api.representations import proposal_etag
+from meta_pipeline.api.web.diagnosed import DRAWING
 from meta_pipeline.api.web.grid import history_grid
 from meta_pipeline.api.web.pages import PageRoute, fault_of, form_of, see, show
 from meta_pipeline.api.web.visitor import Visitor, Visits
@@ -35,8 +35,6 @@ _DONE: Final = {
     "applied": "Applied. The live configuration has its next version.",
     "already_applied": "It had been applied before; nothing was written.",
 }
-# Matplotlib keeps fonts and settings for the whole process.
-_DRAWING: Final = Lock()
 
 
 @router.get("/pages/proposals/{proposal_id}")
@@ -163,7 +161,7 @@ def _shown(
         track_record=past,
         approval_hours=context.settings.approval_hours,
     )
-    with _DRAWING:
+    with DRAWING:
         parts = proposal_parts(found)
     return show(
         "proposal.html",

@@ -3,12 +3,27 @@
 from fastapi import APIRouter
 
 from meta_pipeline.api.problems import ProblemError
-from meta_pipeline.api.web import audit, changes, inbox, models, policy, proposal, searches, sign_in, strategies
+from meta_pipeline.api.web import (
+    audit,
+    brakes,
+    changes,
+    freezes,
+    inbox,
+    models,
+    policy,
+    proposal,
+    reports,
+    searches,
+    sign_in,
+    strategies,
+)
 from meta_pipeline.api.web.pages import PageRoute
 from meta_pipeline.api.web.visitor import Visits
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
-for module in (sign_in, inbox, proposal, changes, policy, strategies, searches, models, audit):
+_GOVERNED = (inbox, proposal, changes, policy, brakes, freezes)
+_READ = (strategies, searches, models, audit, reports)
+for module in (sign_in, *_GOVERNED, *_READ):
     router.include_router(module.router)
 
 

@@ -7,11 +7,13 @@ from starlette.responses import Response
 
 from meta_pipeline.api.access import in_thread
 from meta_pipeline.api.context import Ctx
+from meta_pipeline.api.web.diagnosed import diagnosed
 from meta_pipeline.api.web.grid import Cell, Grid, changes_grid, moment, proposals_grid
 from meta_pipeline.api.web.pages import PageRoute, link, show
 from meta_pipeline.api.web.tables import config_lines, knobs_table, versions_table
 from meta_pipeline.api.web.visitor import Visits
 from meta_pipeline.proposals.configs import level_at
+from meta_pipeline.report.table import day
 from meta_pipeline.report.tables import level_text
 from meta_pipeline.store import pages, strategies
 
@@ -60,6 +62,7 @@ async def strategy(
             versions = strategies.versions(connection, identifier)
             proposed, _ = pages.proposals_page(connection, limit=ROWS, after=None, strategy_id=identifier)
             changed, _ = pages.changes_page(connection, limit=ROWS, after=None, strategy_id=identifier)
+            found = diagnosed(connection, identifier)
         live = record.strategy.live_config
         values = {path: level_text(level_at(live, path)) for path in record.knobs}
         return {
@@ -69,6 +72,9 @@ async def strategy(
             "versions": versions_table(versions[-50:]),
             "proposed": proposals_grid(proposed),
             "changed": changes_grid(changed),
+            "diagnosed": found,
+            "night": None if found.stored is None else day(found.stored.seen_at),
+            "parts": found.parts(),
         }
 
     values = await in_thread(read)
