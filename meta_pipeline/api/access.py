@@ -6,13 +6,17 @@ from typing import Annotated, Any, Final, TypeVar
 
 from fastapi import Depends, Request
 from fastapi.security import HTTPBearer
+from sqlalchemy import Connection
 from starlette.concurrency import run_in_threadpool
 
 from meta_pipeline.api.context import Context, Kept, context_of
 from meta_pipeline.api.problems import ProblemError
+from meta_pipeline.errors import NotPermitted
 from meta_pipeline.proposals.identity import clean_name
 from meta_pipeline.proposals.roles import Role
-from meta_pipeline.store import people
+from meta_pipeline.proposals.situation import Check
+from meta_pipeline.proposals.standing import Act, Standing
+from meta_pipeline.store import governance, people
 from meta_pipeline.store.api_tokens import ROLES, Token, find_token, tokens_are_used
 
 T = TypeVar("T")
@@ -24,6 +28,9 @@ LONGEST_TOKEN: Final = 200
 
 READERS: Final = frozenset({"reader", "researcher", "approver", "operator"})
 POLICY_READERS: Final = READERS | {"executor"}
+DECIDERS: Final = frozenset({"approver"})
+APPLIERS: Final = frozenset({"approver", "operator"})
+"""Whose tokens may apply and revert; the rules of the gate come after."""
 
 bearer: Final = HTTPBearer(auto_error=False, description="A token of `meta-pipeline tokens new`.")
 
@@ -140,6 +147,20 @@ async def in_thread(work: Callable[[], T]) -> T:
     return await run_in_threadpool(work)
 
 
+def standing_of(context: Context, connection: Connection, proposal_id: str, caller: Caller) -> Standing:
+    """Return who may decide on a proposal, and what would be checked of this caller's acts, their token included."""
+    found = governance.standing(
+        connection, proposal_id, viewer=caller.name, now=context.decision_time(), settings=context.settings
+    )
+    barred: dict[Act, Check] = {}
+    for prospect in found.prospects:
+        wanted = APPLIERS if prospect.act == "apply" else DECIDERS
+        if not caller.roles & wanted:
+            text = f"the caller {caller.name!a} may not do this; it takes the role {_any(tuple(wanted))}"
+            barred[prospect.act] = Check(name="access", passed=False, error=NotPermitted, text=text)
+    return found.barred(barred)
+
+
 def _sign_in(detail: str) -> ProblemError:
     return ProblemError(401, "not_signed_in", detail, {"WWW-Authenticate": "Bearer"})
 
@@ -152,5 +173,6 @@ Reader = Annotated[Caller, Depends(needs(*READERS))]
 PolicyReader = Annotated[Caller, Depends(needs(*POLICY_READERS))]
 Executor = Annotated[Caller, Depends(needs("executor", "operator"))]
 Researcher = Annotated[Caller, Depends(needs("researcher", "operator"))]
-Approver = Annotated[Caller, Depends(needs("approver"))]
+Approver = Annotated[Caller, Depends(needs(*DECIDERS))]
+Applier = Annotated[Caller, Depends(needs(*APPLIERS))]
 Operator = Annotated[Caller, Depends(needs("operator"))]

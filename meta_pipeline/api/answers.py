@@ -151,6 +151,9 @@ class Proposal(Answer):
     target_component: str
     body_digest: str
     etag: str
+    standing: dict[str, Any] = Field(
+        description="Who of the approvers may decide, and every check that each act of the caller would be put through."
+    )
 
 
 class Decided(Answer):

@@ -7,7 +7,8 @@ import typer
 from meta_pipeline.canonical import JsonValue
 from meta_pipeline.cli import common
 from meta_pipeline.cli.common import AsJson
-from meta_pipeline.cli.proposals import SHORT, history_table
+from meta_pipeline.cli.history import history_json, history_table
+from meta_pipeline.cli.proposals import SHORT
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -45,7 +46,6 @@ def list_(
 @app.command()
 def show(change_id: ChangeId, as_json: AsJson = False) -> None:
     """Show one change: what it did, who approved and applied it, whether it is in force, and its audit entries."""
-    from meta_pipeline.cli.audit import entry_json
     from meta_pipeline.outcomes.plan import exit_plan
     from meta_pipeline.store import audit, change_outcomes, changes, proposals, strategies
 
@@ -83,7 +83,7 @@ def show(change_id: ChangeId, as_json: AsJson = False) -> None:
             for one in looks
         ],
         "exit_plan": plan.to_json(),
-        "history": [entry_json(entry) for entry in reversed(history)],
+        "history": list(history_json(history)),
     }
     common.emit(payload, as_json=as_json, human=human)
 

@@ -174,11 +174,18 @@ def _confirmed(database: "Database", proposal_id: str, verdict: str, *, as_json:
         record = proposals.get(connection, proposal_id)
         past = track_record(change_outcomes.scorecard(connection), record.draft.proposal_type)
         now, who = common.time_of(database), common.actor()
-        seen = governance.preview(connection, proposal_id, now=now, settings=common.settings(), viewer=who)
+        seen = governance.preview(connection, proposal_id, now=now, settings=common.settings())
+        standing = governance.standing(connection, proposal_id, viewer=who, now=now, settings=common.settings())
     if as_json:
         raise common.UsageError(f"with --json nobody is asked; give --digest {record.body_digest}")
-    hours = common.settings().approval_hours
-    sheet = approval_sheet(record, checks=seen.checks, touched=seen.touched, track_record=past, approval_hours=hours)
+    sheet = approval_sheet(
+        record,
+        checks=seen.checks,
+        touched=seen.touched,
+        track_record=past,
+        approval_hours=common.settings().approval_hours,
+        standing=standing,
+    )
     common.console(stderr=True).print(sheet.rich())
     common.confirm_digest(record.body_digest, what=f"{verdict} {proposal_id}")
     return record.body_digest

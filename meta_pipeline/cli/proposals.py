@@ -8,6 +8,7 @@ from meta_pipeline.canonical import ABSENT, JsonValue
 from meta_pipeline.cli import common
 from meta_pipeline.cli.common import AsJson
 from meta_pipeline.cli.experiment_plan import experiments
+from meta_pipeline.cli.history import history_json, history_table
 from meta_pipeline.cli.report_files import proposal_reports
 
 if TYPE_CHECKING:
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from meta_pipeline.proposals.draft import ProposalRecord
     from meta_pipeline.proposals.states import Status
     from meta_pipeline.report.table import Table
-    from meta_pipeline.store.audit import AuditEntry
     from meta_pipeline.store.database import Database
 
 app = typer.Typer(no_args_is_help=True, help="List, show, compare and author proposals.")
@@ -60,14 +60,17 @@ def list_(
 
 @app.command()
 def show(proposal_id: ProposalId, as_json: AsJson = False) -> None:
-    """Show one proposal as an approver reads it, with every check, and what has happened to it."""
+    """Show one proposal as an approver reads it: who may decide, every check for you now, what has happened to it."""
     from meta_pipeline.outcomes.plan import exit_plan
-    from meta_pipeline.store import audit, change_outcomes, proposals
+    from meta_pipeline.store import audit, change_outcomes, governance, proposals
 
     settings = common.settings()
     with common.open_database() as database, database.connect() as connection:
         found = proposals.find(connection, proposal_id)
         record, seen = _seen(database, connection, found)
+        standing = governance.standing(
+            connection, found, viewer=common.actor(), now=common.time_of(database), settings=settings
+        )
         history = audit.entries(connection, subject_id=found, limit=100)
         scores = change_outcomes.scorecard(connection)
 
@@ -81,6 +84,7 @@ def show(proposal_id: ProposalId, as_json: AsJson = False) -> None:
             touched=seen.touched,
             track_record=track_record(scores, record.draft.proposal_type),
             approval_hours=settings.approval_hours,
+            standing=standing,
         )
         console.print(sheet.rich())
         console.print(history_table(history).rich())
@@ -92,7 +96,8 @@ def show(proposal_id: ProposalId, as_json: AsJson = False) -> None:
             "exit_plan": exit_plan(record.draft).to_json(),
             "track_record": [score.to_json() for score in scores if score.proposal_type == record.draft.proposal_type],
             "preview": seen.to_json(),
-            "history": _history_json(history),
+            "standing": standing.to_json(),
+            "history": history_json(history),
         },
         as_json=as_json,
         human=human,
@@ -329,41 +334,6 @@ def print_effect(console: "Console", seen: "ApplyResult") -> None:
     console.print(f"Effective configuration of {visible(seen.strategy_id or '?')}{version}:", markup=False)
     text = json.dumps(seen.after, indent=2, sort_keys=True, ensure_ascii=False)
     console.print("\n".join(visible(line) for line in text.splitlines()), markup=False)
-
-
-def history_table(history: "list[AuditEntry]") -> "Table":
-    """Show what happened, oldest first, from the audit log."""
-    import json
-
-    from meta_pipeline.report.table import Column, Table, day
-
-    return Table(
-        title="What has happened",
-        columns=(
-            Column(key="seq", header="Audit entry"),
-            Column(key="at", header="When"),
-            Column(key="who", header="Who"),
-            Column(key="what", header="What"),
-            Column(key="reason", header="Reason"),
-        ),
-        rows=tuple(
-            {
-                "seq": str(entry.seq),
-                "at": day(entry.at),
-                "who": f"{entry.actor} ({entry.actor_kind})",
-                "what": entry.action,
-                "reason": json.loads(entry.payload).get("reason") or "-",
-            }
-            for entry in reversed(history)
-        ),
-        empty="Nothing yet.",
-    )
-
-
-def _history_json(history: "list[AuditEntry]") -> list[JsonValue]:
-    from meta_pipeline.cli.audit import entry_json
-
-    return [entry_json(entry) for entry in reversed(history)]
 
 
 def _seen(database: "Database", connection: object, proposal_id: str) -> "tuple[ProposalRecord, ApplyResult]":

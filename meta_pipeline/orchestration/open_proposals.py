@@ -213,7 +213,7 @@ def sheets(
     """
     from meta_pipeline.report.outcomes import track_record
     from meta_pipeline.store.change_outcomes import scorecard
-    from meta_pipeline.store.governance import preview
+    from meta_pipeline.store.governance import preview, standing
 
     scores = scorecard(connection)
     parts = []
@@ -225,6 +225,7 @@ def sheets(
             touched=seen.touched,
             track_record=track_record(scores, line.record.draft.proposal_type),
             approval_hours=settings.approval_hours,
+            standing=standing(connection, line.record.proposal_id, viewer=None, now=now, settings=settings),
         )
         parts.append(f"{sheet.markdown()}\n\n**[Decide]({launchpad_link(location, [line.asked])})**")
     return "\n\n---\n\n".join(parts)

@@ -35,9 +35,11 @@ from meta_pipeline.proposals.situation import Budget, Check, Checker, Rival, Sit
 from meta_pipeline.proposals.states import Status, require_transition
 
 __all__ = [
+    "AFTERWARDS",
     "APPLY",
     "APPROVE",
     "DECIDING",
+    "ELIGIBLE",
     "EXEMPT",
     "REJECT",
     "REVIEW",
@@ -47,6 +49,7 @@ __all__ = [
     "Checker",
     "Rival",
     "Situation",
+    "before_signing",
     "error_of",
     "first_failure",
     "run_checks",
@@ -256,6 +259,20 @@ def signed(s: Situation) -> Check:
     return Check(name="signature", passed=False, error=NotSigned, text=text)
 
 
+def can_sign(s: Situation) -> Check:
+    """Whether the one who is about to decide could sign it, if that is required. Asked before there is a signature."""
+    if not s.require_signed or s.decision != "approve":
+        return _passed("signature", "none is required")
+    if s.keys:
+        known = " or ".join(sorted(f"{key[:12]}..." for key in s.keys))
+        return _passed("signature", f"it has to be signed with the key {known} of {s.approver}")
+    text = (
+        f"an approval has to be signed, and {s.approver!r} has no key that is registered and not revoked; "
+        "make one with: meta-pipeline approvers keygen"
+    )
+    return Check(name="signature", passed=False, error=NotSigned, text=text)
+
+
 def _objection_to_signature(s: Situation, line: str) -> str | None:
     signature = read_signature(line)
     key = s.keys.get(signature.key_id)
@@ -317,7 +334,8 @@ def tier_allows(s: Situation) -> Check:
         )
         return Check(name="tier", passed=False, error=Blocked, text=text)
     if s.tier != "four_eyes" or s.applier is None:
-        return _passed("tier", f"{path} is of the tier {s.tier}")
+        means = ": one person approves it, and another applies it" if s.tier == "four_eyes" else ""
+        return _passed("tier", f"{path} is of the tier {s.tier}{means}")
     approver = None if s.approver is None else name_key(s.approver)
     if is_machine(s.applier) or name_key(s.applier) == approver:
         text = (
@@ -346,6 +364,13 @@ DECIDING: Final[tuple[Checker, ...]] = (content, a_person, second_person, on_the
 """What the one who is about to decide sees: all that approving and applying will ask, but for the signature."""
 
 REJECT: Final[tuple[Checker, ...]] = (a_person, on_the_list, signed)
+
+ELIGIBLE: Final[tuple[Checker, ...]] = (a_person, second_person, on_the_list, can_sign)
+"""What is asked of the person who approves, whatever the proposal is."""
+
+AFTERWARDS: Final[tuple[Checker, ...]] = _NOW
+"""What applying asks that approving does not settle."""
+
 APPLY: Final[tuple[Checker, ...]] = (
     *(status_allows_apply, content, approved_content, approval_in_time, a_person, second_person, on_the_list, signed),
     *(*SAVE, no_approved_rival, tier_allows, *_NOW),
@@ -355,6 +380,11 @@ APPLY: Final[tuple[Checker, ...]] = (
 def run_checks(checkers: tuple[Checker, ...], situation: Situation) -> tuple[Check, ...]:
     """Run all checks, in their order. Nothing is left out after a failure, so that a person sees all of it."""
     return tuple(checker(situation) for checker in checkers)
+
+
+def before_signing(checkers: tuple[Checker, ...]) -> tuple[Checker, ...]:
+    """Return the same checks for one who has not signed yet: whether they could, and not whether they did."""
+    return tuple(can_sign if checker is signed else checker for checker in checkers)
 
 
 def first_failure(checks: tuple[Check, ...]) -> Check | None:

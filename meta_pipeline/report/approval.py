@@ -16,7 +16,8 @@ from meta_pipeline.proposals.candidate_json import candidate_from_json
 from meta_pipeline.proposals.checks import Check
 from meta_pipeline.proposals.diff import TouchedKey, sentence
 from meta_pipeline.proposals.draft import ProposalDraft, ProposalRecord
-from meta_pipeline.report.decisions import checks_table, touched_table
+from meta_pipeline.proposals.standing import Standing
+from meta_pipeline.report.decisions import checks_table, standing_table, touched_table
 from meta_pipeline.report.table import MISSING, Cell, Column, Table, day, interval
 from meta_pipeline.report.tables import METHOD_NAMES, METRIC_NAMES, effect_text, estimate_text, level_text
 from meta_pipeline.report.text import markdown, visible
@@ -95,6 +96,7 @@ def approval_sheet(
     out_of_sample: Effect | None = None,
     track_record: TrackRecord | None = None,
     approval_hours: float | None = None,
+    standing: Standing | None = None,
 ) -> Sheet:
     """Write the sheet of one proposal.
 
@@ -110,6 +112,9 @@ def approval_sheet(
         Of proposals of this type, if outcomes are on record.
     approval_hours
         How long an approval will hold.
+    standing
+        Who may decide, and what would be checked of the acts of whoever reads the sheet. With acts in it, these are the
+        checks that are shown.
     """
     draft = record.draft
     candidate = evidence_of(draft)
@@ -119,13 +124,19 @@ def approval_sheet(
             Section(heading="The change", sentences=(_sentence(draft), *_why(draft))),
             Section(heading="Effect", table=_facts(_effect_rows(draft, candidate, out_of_sample))),
             Section(heading="Downside", table=_facts(_downside_rows(candidate))),
-            Section(heading="Checks", table=checks_table(checks)),
+            _checks(checks, standing),
             Section(heading="Exact difference", table=touched_table(touched or _stated(draft))),
             Section(heading="Track record", sentences=(_track_record(draft, track_record),)),
             Section(heading="Exit plan", sentences=_exit_plan(draft, candidate)),
-            Section(heading="Who", table=_facts(_who(record, approval_hours))),
+            Section(heading="Who", table=_facts(_who(record, approval_hours, standing))),
         ),
     )
+
+
+def _checks(checks: Sequence[Check], standing: Standing | None) -> Section:
+    if standing is None or not standing.prospects:
+        return Section(heading="Checks", table=checks_table(checks))
+    return Section(heading="Checks", sentences=standing.sentences(), table=standing_table(standing))
 
 
 def evidence_of(draft: ProposalDraft) -> Candidate | None:
@@ -296,7 +307,7 @@ def _exit_plan(draft: ProposalDraft, candidate: Candidate | None) -> tuple[str, 
     return (*exit_plan(draft).sentences(), stated, way_back)
 
 
-def _who(record: ProposalRecord, approval_hours: float | None) -> Rows:
+def _who(record: ProposalRecord, approval_hours: float | None, standing: Standing | None) -> Rows:
     draft = record.draft
     editors = f", nor its {len(record.editor_keys)} editors" if record.editor_keys else ""
     if record.approved_by is not None:
@@ -310,12 +321,21 @@ def _who(record: ProposalRecord, approval_hours: float | None) -> Rows:
     return [
         ("Author", f"{draft.author} ({draft.author_kind})"),
         ("Approver", decided),
+        *_may_decide(standing),
         ("May be decided until", day(record.expires_at)),
         ("An approval lapses", lapses),
         ("Base", f"version {draft.base_version} of {draft.strategy_id}"),
         ("Report, part of the digest", draft.report_sha256 or "none was written"),
         ("Digest", record.body_digest),
     ]
+
+
+def _may_decide(standing: Standing | None) -> Rows:
+    """Say who of the list of approvers may decide, as long as there is something to decide."""
+    if standing is None or standing.status != "PENDING":
+        return []
+    rows: Rows = [("May decide now", standing.who_may())]
+    return [*rows, ("May not", standing.who_may_not())] if standing.who_may_not() else rows
 
 
 def _signed(value: float | None) -> str | None:

@@ -11,6 +11,7 @@ from meta_pipeline.proposals.checks import Check
 from meta_pipeline.proposals.decision import ApplyResult, DecisionResult, RevertResult
 from meta_pipeline.proposals.diff import TouchedKey
 from meta_pipeline.proposals.draft import ProposalRecord
+from meta_pipeline.proposals.standing import Standing
 from meta_pipeline.report.table import Cell, Column, Kind, Table, day
 from meta_pipeline.report.tables import change_text, level_text
 
@@ -76,6 +77,28 @@ def checks_table(checks: Sequence[Check], *, title: str = "Checks") -> Table:
             for check in checks
         ),
         empty="No check was run.",
+    )
+
+
+def standing_table(standing: Standing, *, title: str = "Checks") -> Table:
+    """Show every check of the acts that are open to a viewer, once, with the acts that ask it; failures in capitals."""
+    asked: dict[tuple[str, bool, str], list[str]] = {}
+    for prospect in standing.prospects:
+        for check in prospect.checks:
+            asked.setdefault((check.name, check.passed, check.text), []).append(prospect.act)
+    return Table(
+        title=title,
+        columns=(
+            Column(key="name", header="Check"),
+            Column(key="asked", header="Asked to"),
+            Column(key="result", header="Result now"),
+            Column(key="text", header="What was found"),
+        ),
+        rows=tuple(
+            {"name": name, "asked": ", ".join(acts), "result": "passes" if passed else "FAILS", "text": text}
+            for (name, passed, text), acts in asked.items()
+        ),
+        empty="Nothing can be decided any more.",
     )
 
 

@@ -12,6 +12,7 @@ from meta_pipeline.diagnostics.equity import EquityComparison
 from meta_pipeline.proposals.checks import Check
 from meta_pipeline.proposals.diff import TouchedKey
 from meta_pipeline.proposals.draft import ProposalRecord
+from meta_pipeline.proposals.standing import Standing
 from meta_pipeline.report.approval import Section, TrackRecord, approval_sheet, evidence_of
 from meta_pipeline.report.charts import contrasts_chart, equity_chart, slices_chart
 from meta_pipeline.report.html import Chart, Part, document
@@ -38,6 +39,8 @@ class ProposalReport:
         Of proposals of this type, if outcomes are on record.
     equity
         The live configuration against the changed one, if their series were at hand.
+    standing
+        Who may decide, and what would be checked of whoever reads it; None in the file that is kept, which is for all.
     """
 
     record: ProposalRecord
@@ -46,6 +49,7 @@ class ProposalReport:
     track_record: TrackRecord | None = None
     approval_hours: float | None = None
     equity: EquityComparison | None = None
+    standing: Standing | None = None
 
 
 def proposal_html(found: ProposalReport) -> bytes:
@@ -71,6 +75,7 @@ def proposal_parts(found: ProposalReport) -> tuple[Part, ...]:
         touched=found.touched,
         track_record=found.track_record,
         approval_hours=found.approval_hours,
+        standing=found.standing,
     )
     charts = _charts(found)
     return tuple(

@@ -7,14 +7,15 @@ from typing import Final, get_args
 from sqlalchemy import Connection, insert, select
 
 from meta_pipeline import failpoints
-from meta_pipeline.errors import DigestMismatch, InputError
-from meta_pipeline.proposals.checks import APPROVE, REJECT, Check, error_of, first_failure, run_checks
+from meta_pipeline.errors import DigestMismatch, InputError, MetaPipelineError
+from meta_pipeline.proposals.checks import APPROVE, REJECT, before_signing, error_of, first_failure, run_checks
 from meta_pipeline.proposals.decision import Channel, Decision, DecisionResult, Verdict
 from meta_pipeline.proposals.diff import show
 from meta_pipeline.proposals.draft import ProposalRecord, compatible
 from meta_pipeline.proposals.identity import MAX_REASON, check_text, clean_name, clean_reason, name_key
 from meta_pipeline.proposals.roles import Power
 from meta_pipeline.proposals.signatures import read_signature
+from meta_pipeline.proposals.situation import Check, Checker
 from meta_pipeline.proposals.states import Status, require_transition
 from meta_pipeline.store import audit, people, proposal_rows
 from meta_pipeline.store.rules import Rules
@@ -22,6 +23,7 @@ from meta_pipeline.store.schema import approvals
 from meta_pipeline.store.situation import situation
 
 _RESULTS: Final[dict[Verdict, Status]] = {"approve": Status.APPROVED, "reject": Status.REJECTED}
+_CHECKERS: Final[dict[Verdict, tuple[Checker, ...]]] = {"approve": APPROVE, "reject": REJECT}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +99,6 @@ def decide_one(connection: Connection, decision: Decision, act: Act) -> Decision
             f"the decision on proposal {record.proposal_id} names the content {decision.digest[:12]}..., but it "
             f"is {record.body_digest[:12]}...; look at it again and decide on what it says now"
         )
-    checkers = APPROVE if decision.verdict == "approve" else REJECT
     seen = situation(
         connection,
         record,
@@ -108,12 +109,32 @@ def decide_one(connection: Connection, decision: Decision, act: Act) -> Decision
         signature=decision.signature,
         lock=True,
     )
-    checks = run_checks(checkers, seen)
+    checks = run_checks(_CHECKERS[decision.verdict], seen)
     failpoints.reach("approve.checked")
     failed = first_failure(checks)
     if failed is not None:
         return _refused(connection, record, decision, failed, act)
     return _write(connection, record, decision, act, checks=checks, notes=_notes(connection, record, act))
+
+
+def checks_to_come(
+    connection: Connection, record: ProposalRecord, verdict: Verdict, *, approver: str, now: datetime, rules: Rules
+) -> tuple[Check, ...]:
+    """Make every check that `decide_one` would make of a decision, for one who has not signed or sent it yet."""
+    seen = situation(connection, record, now=now, rules=rules, approver=approver, decision=verdict)
+    return (
+        people.check_role(connection, approver, Power.DECIDE),
+        _check_status(record, _RESULTS[verdict]),
+        *run_checks(before_signing(_CHECKERS[verdict]), seen),
+    )
+
+
+def _check_status(record: ProposalRecord, target: Status) -> Check:
+    try:
+        require_transition(record.proposal_id, record.status, target, reason=record.status_reason)
+    except MetaPipelineError as error:
+        return Check(name="status", passed=False, error=type(error), text=str(error))
+    return Check(name="status", passed=True, text=f"the proposal is {record.status}")
 
 
 def _repeated(connection: Connection, record: ProposalRecord, decision: Decision, act: Act) -> DecisionResult | None:

@@ -20,6 +20,7 @@ from meta_pipeline import failpoints
 from meta_pipeline.errors import InputError, MetaPipelineError, NotFound, NotPermitted, Unhealthy
 from meta_pipeline.proposals.decision import ApplyResult, Channel, Decision, DecisionResult, RevertResult
 from meta_pipeline.proposals.identity import clean_name, clean_reason, is_machine
+from meta_pipeline.proposals.standing import Standing
 from meta_pipeline.proposals.states import Status
 from meta_pipeline.settings import Settings
 from meta_pipeline.store import anchors, proposal_rows
@@ -31,9 +32,10 @@ from meta_pipeline.store.decisions import Act, decide_one
 from meta_pipeline.store.expiry import expire
 from meta_pipeline.store.reverting import revert_one
 from meta_pipeline.store.rules import Rules, rules_of
+from meta_pipeline.store.standing import read_standing
 from meta_pipeline.store.transactions import in_transaction
 
-__all__ = ["apply", "apply_approved", "create", "decide", "edit", "expire", "preview", "revert", "withdraw"]
+__all__ = ["apply", "apply_approved", "create", "decide", "edit", "expire", "preview", "revert", "standing", "withdraw"]
 
 _Result = TypeVar("_Result", ApplyResult, RevertResult)
 
@@ -91,6 +93,19 @@ def preview(
         Who is about to decide: then the checks of who may are made too.
     """
     return _preview(connection, proposal_id, now=now, rules=rules_of(settings), viewer=viewer)
+
+
+def standing(
+    connection: Connection, proposal_id: str, *, viewer: str | None, now: datetime, settings: Settings
+) -> Standing:
+    """Show who may decide on a proposal, and every check that one person's acts would be put through now.
+
+    Parameters
+    ----------
+    viewer
+        Who looks; None: only who may decide is shown.
+    """
+    return read_standing(connection, proposal_id, viewer=viewer, now=now, rules=rules_of(settings))
 
 
 def apply(

@@ -12,6 +12,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from meta_pipeline.errors import InputError, NotFound, NothingToDo, NotPermitted
 from meta_pipeline.proposals.identity import clean_name, is_machine, name_key
 from meta_pipeline.proposals.roles import Power, Role, objection, objection_to_grant
+from meta_pipeline.proposals.situation import Check
 from meta_pipeline.store import approvers, audit
 from meta_pipeline.store.schema import approvers as approver_table
 from meta_pipeline.store.schema_governance import person_roles
@@ -37,9 +38,25 @@ def require(connection: Connection, actor: str, power: Power) -> None:
     NotPermitted
         If their roles do not allow it, naming the role that would.
     """
-    refused = objection(actor, power, held=roles_of(connection, actor, lock=True), ever_given=_ever_given(connection))
+    check = check_role(connection, actor, power, lock=True)
+    if not check.passed:
+        raise NotPermitted(check.text)
+
+
+def check_role(connection: Connection, actor: str, power: Power, *, lock: bool = False) -> Check:
+    """Say whether somebody's roles let them do something.
+
+    Parameters
+    ----------
+    lock
+        Keep what lets them, or does not, so until the transaction ends.
+    """
+    held = roles_of(connection, actor, lock=lock)
+    refused = objection(actor, power, held=held, ever_given=_ever_given(connection))
     if refused is not None:
-        raise NotPermitted(refused)
+        return Check(name="role", passed=False, error=NotPermitted, text=refused)
+    named = f" ({', '.join(sorted(held))})" if held else ""
+    return Check(name="role", passed=True, text=f"the roles of {actor}{named} let them {power}")
 
 
 def roles_of(connection: Connection, name: str, *, lock: bool = False) -> frozenset[Role]:

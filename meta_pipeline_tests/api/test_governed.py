@@ -75,6 +75,26 @@ def test_a_proposal_is_approved_applied_and_reverted_each_on_the_state_that_was_
     assert ask(client, "GET", "/api/v1/audit/verification", bob).json()["intact"] is True
 
 
+def test_a_proposal_says_who_may_decide_and_what_will_be_checked_of_the_caller(
+    database: Database, tmp_path: Path, proposed: str
+) -> None:
+    allow(database, "Ann")
+    client = client_of(database, tmp_path, clock=lambda: NOW)
+    shown = ask(client, "GET", f"/api/v1/proposals/{proposed}", token_of(database, "approver", "Bob")).json()
+    assert shown["standing"]["may_decide"] == ["Bob"]
+    assert shown["standing"]["may_not_decide"][0]["name"] == "Ann"
+    assert {one["act"]: one["possible"] for one in shown["standing"]["acts"]} == {
+        **dict.fromkeys(("approve", "reject", "apply"), True),
+    }
+    reader = token_of(database, "reader", "Rita")
+    acts = ask(client, "GET", f"/api/v1/proposals/{proposed}", reader).json()["standing"]["acts"]
+    assert not any(one["possible"] for one in acts)
+    assert acts[0]["checks"][0]["text"].endswith("it takes the role approver")
+    sheet = ask(client, "GET", f"/api/v1/proposals/{proposed}/report", reader).text
+    assert "Rita could not approve it now" in sheet
+    assert "May decide now | Bob" in sheet
+
+
 def test_the_rules_of_the_gate_hold_over_http(database: Database, tmp_path: Path, proposed: str) -> None:
     allow(database, "Ann")
     client = client_of(database, tmp_path, clock=lambda: NOW)

@@ -2,11 +2,11 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Path, Query
+from fastapi import APIRouter, Path, Query
 from starlette.responses import Response
 
 from meta_pipeline.api import answers
-from meta_pipeline.api.access import Approver, Caller, Reader, in_thread, needs
+from meta_pipeline.api.access import Applier, Approver, Reader, in_thread, standing_of
 from meta_pipeline.api.conditions import IdempotencyKey, IfMatch, json_response, once, require_match
 from meta_pipeline.api.context import Context, Ctx
 from meta_pipeline.api.forms import ApplyForm, DecisionForm
@@ -24,7 +24,6 @@ router = APIRouter(prefix="/api/v1", tags=["proposals"], route_class=StrictRoute
 
 ProposalId = Annotated[str, Path(min_length=1, max_length=64, description="The whole id.")]
 StrategyId = Annotated[str | None, Query(min_length=1, max_length=64)]
-Applier = Annotated[Caller, Depends(needs("approver", "operator"))]
 
 
 _OF_A_PROPOSAL = ("get_proposal", "diff", "report", "decide", "apply")
@@ -55,13 +54,18 @@ async def list_proposals(
 
 
 @router.get("/proposals/{proposal_id}", responses={**problem_responses(), 200: {"model": answers.Proposal}})
-async def get_proposal(context: Ctx, _: Reader, proposal_id: ProposalId) -> Response:
-    """Return a proposal, with the body that was hashed and what has happened to it; its ETag names its state."""
+async def get_proposal(context: Ctx, caller: Reader, proposal_id: ProposalId) -> Response:
+    """Return a proposal: the body that was hashed, what has happened to it, who may decide, what will be checked.
+
+    `standing` says who of the approvers may decide, and which checks pass or fail now for each act of the caller. The
+    ETag names the proposal's state.
+    """
 
     def read() -> tuple[dict[str, Any], str]:
         with context.database.connect() as connection:
             record = proposals.get(connection, proposal_id)
             history = audit.entries(connection, subject_id=proposal_id, limit=100)
+            standing = standing_of(context, connection, proposal_id, caller)
         shown: dict[str, Any] = {
             **proposal_json(record),
             "body": record.body,
@@ -70,6 +74,7 @@ async def get_proposal(context: Ctx, _: Reader, proposal_id: ProposalId) -> Resp
                 {"seq": one.seq, "at": one.at.isoformat(), "actor": one.actor, "action": one.action}
                 for one in reversed(history)
             ],
+            "standing": standing.to_json(),
         }
         return shown, proposal_etag(record)
 
@@ -95,8 +100,11 @@ async def diff(context: Ctx, _: Reader, proposal_id: ProposalId) -> Response:
     "/proposals/{proposal_id}/report",
     responses={**problem_responses(), 200: {"content": {"text/markdown": {"schema": {"type": "string"}}}}},
 )
-async def report(context: Ctx, _: Reader, proposal_id: ProposalId) -> Response:
-    """Return the approval sheet as Markdown: what an approver reads, in the order it matters."""
+async def report(context: Ctx, caller: Reader, proposal_id: ProposalId) -> Response:
+    """Return the approval sheet as Markdown: what an approver reads, in the order it matters.
+
+    Its checks are those of the caller's acts, made now; its last part says who may decide.
+    """
 
     def read() -> tuple[str, str]:
         from meta_pipeline.report.approval import approval_sheet
@@ -107,12 +115,14 @@ async def report(context: Ctx, _: Reader, proposal_id: ProposalId) -> Response:
             record = proposals.get(connection, proposal_id)
             past = track_record(scorecard(connection), record.draft.proposal_type)
             seen = governance.preview(connection, proposal_id, now=context.decision_time(), settings=context.settings)
+            standing = standing_of(context, connection, proposal_id, caller)
         sheet = approval_sheet(
             record,
             checks=seen.checks,
             touched=seen.touched,
             track_record=past,
             approval_hours=context.settings.approval_hours,
+            standing=standing,
         )
         return sheet.markdown(), proposal_etag(record)
 
