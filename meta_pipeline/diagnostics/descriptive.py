@@ -13,28 +13,28 @@ from numpy.typing import NDArray
 
 from meta_pipeline.canonical import JsonValue
 from meta_pipeline.diagnostics.configurations import Configurations
+from meta_pipeline.diagnostics.importance import N_DRAWS, SEED, KnobPair, KnobWeight, importance
 from meta_pipeline.diagnostics.interactions import Interaction, overturning_interactions
 from meta_pipeline.diagnostics.overfitting import common_frequency, daily_mean
+from meta_pipeline.diagnostics.regime_days import Labels, agreed_labels
+from meta_pipeline.diagnostics.scenarios import scenarios_between
 from meta_pipeline.errors import InputError
-from meta_pipeline.evidence.contrasts import choose_block_length, evaluate
-from meta_pipeline.evidence.factors import Role
-from meta_pipeline.evidence.importance import information_views, wald_importance
-from meta_pipeline.evidence.influence import SHARPE_RATIO
+from meta_pipeline.evidence.dispersion import Dispersion, dispersion_of
 from meta_pipeline.evidence.overfitting import effective_number_of_trials, probability_of_backtest_overfitting
 from meta_pipeline.evidence.panel import RunPanel
 from meta_pipeline.evidence.robustness import Robustness, robustness
+from meta_pipeline.evidence.scenarios import Scenarios
 from meta_pipeline.evidence.superiority import model_confidence_set, stepwise_superior, superior_predictive_ability
 from meta_pipeline.proposals.campaign import Campaign
 from meta_pipeline.proposals.candidate import finite
-from meta_pipeline.proposals.changes import Change, enumerate_changes
-from meta_pipeline.proposals.weighting import weigh
+from meta_pipeline.proposals.changes import enumerate_changes
 
 DESCRIPTIVE: Final = "Descriptive: shown beside the proposals, and never a gate."
 MOST_SERIES: Final = 60  # series that are compared with each other; of more, these are taken evenly
-MOST_KNOBS: Final = 12
-MOST_PAIRS: Final = 10
-N_DRAWS: Final = 199
-SEED: Final = 20261120
+_OF_ONE_FREQUENCY: Final = (
+    *("probability_of_overfitting", "n_effective", "n_indistinguishable", "live"),
+    *("across_configurations", "across_markets", "scenarios"),
+)
 
 Floats = NDArray[np.float64]
 
@@ -61,30 +61,6 @@ class Against:
 
 
 @dataclass(frozen=True, kw_only=True)
-class KnobWeight:
-    """How much a knob matters: by days (Wald), and by runs (information); None where one of them cannot say."""
-
-    path: str
-    wald: float | None = None
-    degrees_of_freedom: int | None = None
-    p_value: float | None = None
-    strength: float | None = None
-    mutual_information: float | None = None
-    information_p_value: float | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class KnobPair:
-    """What two knobs tell about each other (redundancy), and together beyond what each tells alone (synergy)."""
-
-    first: str
-    second: str
-    redundancy: float | None
-    synergy: float
-    adjusted_p_value: float
-
-
-@dataclass(frozen=True, kw_only=True)
 class Descriptive:
     """Everything that is described.
 
@@ -100,12 +76,16 @@ class Descriptive:
         The live configuration and, where its returns are known, buy-and-hold.
     n_indistinguishable
         Configurations that the model confidence set at 90 % cannot tell from the best.
-    knobs, pairs
-        By falling strength, and by falling synergy.
+    knobs, pairs, r_squared
+        By falling strength, and by falling synergy; how well the knobs predict runs that they were not fitted to.
     interactions
         Settings of another knob in which a change has the opposite effect.
     live
         Robustness of the live configuration.
+    across_configurations, across_markets
+        How far the compared configurations lie apart on a day, and the live configuration's markets.
+    scenarios, challenger
+        The live configuration against the best one, through the same paths; and the id of that one.
     missing
         For each figure that is None: why.
     """
@@ -121,8 +101,13 @@ class Descriptive:
     n_indistinguishable: int | None = None
     knobs: tuple[KnobWeight, ...] = ()
     pairs: tuple[KnobPair, ...] = ()
+    r_squared: float | None = None
     interactions: tuple[Interaction, ...] = ()
     live: Robustness | None = None
+    across_configurations: Dispersion | None = None
+    across_markets: Dispersion | None = None
+    scenarios: Scenarios | None = None
+    challenger: str | None = None
     missing: Mapping[str, str] = field(default_factory=dict)
     label: str = DESCRIPTIVE
 
@@ -147,6 +132,7 @@ def describe(
     *,
     regimes: Mapping[str, NDArray[np.str_]] | None = None,
     buy_and_hold: Floats | None = None,
+    best: str | None = None,
 ) -> Descriptive:
     """Describe a campaign.
 
@@ -160,23 +146,33 @@ def describe(
         As in `propose`.
     buy_and_hold
         Shape (n_days,): returns of holding the markets, on the panel's dates; NaN where there is none.
+    best
+        Id of the configuration that the live one is compared with in scenarios; None: there is none.
     """
     missing: dict[str, str] = {}
     figures: dict[str, Any] = {}
     periods, why = common_frequency(panel, found)
     if periods is None:
-        missing |= dict.fromkeys(("probability_of_overfitting", "n_effective", "n_indistinguishable", "live"), why)
+        missing |= dict.fromkeys(_OF_ONE_FREQUENCY, why)
     else:
-        figures |= _compared(panel, found, buy_and_hold, missing)
-        figures["live"] = _live(panel, found, regimes or {}, periods, missing)
+        labels = agreed_labels(regimes, set(panel.markets))
+        figures |= _compared(panel, found, buy_and_hold, labels, missing)
+        figures |= _live(panel, found, regimes or {}, periods, missing)
+        figures |= _against_best(panel, found, labels, periods, best, missing)
     changes = [change for change in enumerate_changes(campaign) if change.refusal is None]
-    figures["knobs"], figures["pairs"] = _importance(campaign, changes)
+    weighed = importance(campaign, changes)
+    figures |= {"knobs": weighed.knobs, "pairs": weighed.pairs, "r_squared": weighed.r_squared}
+    missing |= {} if weighed.why is None else {"r_squared": weighed.why}
     figures["interactions"] = overturning_interactions(campaign, changes) if changes else ()
     return Descriptive(missing=missing, **figures)
 
 
 def _compared(
-    panel: RunPanel, found: Configurations, buy_and_hold: Floats | None, missing: dict[str, str]
+    panel: RunPanel,
+    found: Configurations,
+    buy_and_hold: Floats | None,
+    labels: Labels | None,
+    missing: dict[str, str],
 ) -> dict[str, Any]:
     """Compare the configurations' series on the days that all of them have."""
     with_days = [i for i, columns in enumerate(found.members) if not np.isnan(panel.rows(columns)).all()]
@@ -187,6 +183,7 @@ def _compared(
     days = ~np.isnan(series).any(axis=1)
     matrix = series[days]
     figures: dict[str, Any] = {"n_series": len(chosen), "n_days": len(matrix)}
+    figures["across_configurations"] = dispersion_of(series, labels)
     try:
         split = probability_of_backtest_overfitting(matrix, 16)
         figures |= {
@@ -245,64 +242,43 @@ def _live(
     regimes: Mapping[str, NDArray[np.str_]],
     periods: float,
     missing: dict[str, str],
-) -> Robustness | None:
+) -> dict[str, Any]:
+    """Return what the live configuration rests on, and how far its markets lie apart."""
     if found.live is None:
-        missing["live"] = "no run replays the live configuration"
-        return None
+        missing |= dict.fromkeys(("live", "across_markets"), "no run replays the live configuration")
+        return {}
     columns = found.members[found.live]
-    markets = {panel.markets[column] for column in columns}
-    # One label per day: several markets have one only where theirs agree, or where it is that of all.
-    labels = {market: regimes.get(market, regimes.get("")) for market in markets}
-    known = [label for label in labels.values() if label is not None]
-    agreed = None
-    if known and len(known) == len(markets):
-        same = np.all([label == known[0] for label in known], axis=0)
-        agreed = np.where(same, known[0], "")
-    return robustness(daily_mean(panel, columns), periods, agreed)
+    by_market: dict[str, list[int]] = {}
+    for column in columns:
+        by_market.setdefault(panel.markets[column], []).append(int(column))
+    agreed = agreed_labels(regimes, by_market)
+    series = [daily_mean(panel, np.array(by_market[market], dtype=np.intp)) for market in sorted(by_market)]
+    return {
+        "live": robustness(daily_mean(panel, columns), periods, agreed),
+        "across_markets": dispersion_of(np.column_stack(series), agreed),
+    }
 
 
-def _importance(campaign: Campaign, changes: Sequence[Change]) -> tuple[tuple[KnobWeight, ...], tuple[KnobPair, ...]]:
-    weights: dict[str, dict[str, Any]] = {}
-    if changes:
-        weighting, n = weigh(campaign, changes), len(changes)
-        tested = evaluate(
-            weighting.estimates[:n],
-            weighting.daily[:, :n],
-            confidence_level=0.9,
-            n_draws=N_DRAWS,
-            generator=np.random.default_rng(SEED),
-            block_length=choose_block_length(weighting.daily[:, :n]),
-        )
-        for knob in wald_importance(tested, [change.knob.path for change in changes]):
-            weights[knob.path] = {
-                "wald": knob.wald,
-                "degrees_of_freedom": knob.degrees_of_freedom,
-                "p_value": knob.p_value_bootstrap,
-                "strength": knob.strength,
-            }
-    factors = [f for f in campaign.design.factors if f.role is Role.KNOB and len(f.levels) > 1][:MOST_KNOBS]
-    pairs: tuple[KnobPair, ...] = ()
-    if factors:
-        views = information_views(
-            factors,
-            campaign.distinct.blocks,
-            campaign.runs.metric(SHARPE_RATIO),
-            generator=np.random.default_rng(SEED),
-            n_permutations=N_DRAWS,
-        )
-        for one in views.knobs:
-            told = {"mutual_information": one.mutual_information, "information_p_value": one.adjusted_p_value}
-            weights[one.path] = weights.get(one.path, {}) | told
-        pairs = tuple(
-            KnobPair(
-                first=pair.paths[0],
-                second=pair.paths[1],
-                redundancy=finite(pair.redundancy),
-                synergy=pair.synergy,
-                adjusted_p_value=pair.adjusted_p_value,
-            )
-            for pair in views.pairs[:MOST_PAIRS]
-        )
-    knobs = [KnobWeight(path=path, **parts) for path, parts in weights.items()]
-    knobs.sort(key=lambda knob: (-(knob.strength if knob.strength is not None else -np.inf), knob.path))
-    return tuple(knobs), pairs
+def _against_best(
+    panel: RunPanel,
+    found: Configurations,
+    labels: Labels | None,
+    periods: float,
+    best: str | None,
+    missing: dict[str, str],
+) -> dict[str, Any]:
+    """Put the live configuration and the best one through the same scenarios."""
+    named = {one.configuration_id: place for place, one in enumerate(found.all)}
+    place = None if best is None else named.get(best)
+    why = None
+    if found.live is None:
+        why = "no run replays the live configuration"
+    elif place is None:
+        why = "no other configuration is known to be the best"
+    elif place == found.live:
+        why = "the live configuration is the best"
+    if why is not None or found.live is None or place is None:
+        missing["scenarios"] = str(why)
+        return {}
+    first, second = (daily_mean(panel, found.members[one]) for one in (found.live, place))
+    return {"scenarios": scenarios_between(first, second, periods, labels), "challenger": best}

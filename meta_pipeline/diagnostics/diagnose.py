@@ -36,7 +36,7 @@ from meta_pipeline.proposals.configs import level_at
 from meta_pipeline.proposals.knobs import Knob
 from meta_pipeline.proposals.parameters import Parameters
 
-REPORT_FORMAT = 2
+REPORT_FORMAT = 3
 """Rises when a field of the report's JSON is renamed or removed."""
 
 MAX_SUBJECTS = 100
@@ -172,6 +172,9 @@ def diagnose(
     if found.n_distinct < thresholds.minimum_runs:
         raise InsufficientData(f"insufficient data: {found.n_distinct} runs available, need {thresholds.minimum_runs}")
     known = [one for one in found.all if one.figures.sharpe is not None]
+    luck = overfitting(
+        panel, found, n_trials=max(proposed.n_trials, found.n_distinct), n_effective=proposed.n_effective
+    )
     return DiagnosticsReport(
         evidence_digest=proposed.evidence_digest,
         thresholds=thresholds,
@@ -193,9 +196,7 @@ def diagnose(
         knobs=_knob_statuses(found, knobs, live, proposed),
         effects=tuple(_effect(candidate) for candidate in proposed.candidates),
         periods=periods(panel, found),
-        overfitting=overfitting(
-            panel, found, n_trials=max(proposed.n_trials, found.n_distinct), n_effective=proposed.n_effective
-        ),
+        overfitting=luck,
         n_proposals=len(proposed.proposals),
         descriptive=describe(
             panel,
@@ -203,6 +204,7 @@ def diagnose(
             read_campaign(panel, knobs, live, Parameters()),
             regimes=regimes,
             buy_and_hold=buy_and_hold,
+            best=None if luck.best is None else luck.best.configuration_id,
         ),
         suppressed=proposed.suppressed_by_rule(),
         insufficient_data=proposed.insufficient_data,

@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from meta_pipeline.diagnostics.descriptive import Against, Descriptive, KnobPair, KnobWeight
+from meta_pipeline.diagnostics.descriptive import Against, Descriptive
 from meta_pipeline.diagnostics.diagnose import REPORT_FORMAT, DiagnosticsReport
+from meta_pipeline.diagnostics.importance import KnobPair, KnobWeight
 from meta_pipeline.diagnostics.interactions import Interaction
 from meta_pipeline.diagnostics.overfitting import Overfitting, Period, SplitHalf
 from meta_pipeline.diagnostics.records import (
@@ -17,8 +18,11 @@ from meta_pipeline.diagnostics.records import (
     Slice,
     Thresholds,
 )
+from meta_pipeline.diagnostics.scenarios import scenarios_from_json
 from meta_pipeline.errors import InputError
+from meta_pipeline.evidence.dispersion import Dispersion, RegimeDispersion
 from meta_pipeline.evidence.robustness import RegimeShare, Robustness
+from meta_pipeline.evidence.tails import Tail
 from meta_pipeline.proposals.candidate import Note, SliceEffect
 
 Json = Mapping[str, Any]
@@ -97,14 +101,28 @@ def _overfitting(data: Json) -> Overfitting:
 
 
 def _descriptive(data: Json) -> Descriptive:
-    live = data["live"]
-    if live is not None:
-        live = Robustness(**dict(live) | {"regimes": tuple(RegimeShare(**one) for one in live["regimes"])})
+    scenarios = data["scenarios"]
     parts = {
         "against": tuple(Against(**dict(one) | {"better": tuple(one["better"])}) for one in data["against"]),
         "knobs": tuple(KnobWeight(**one) for one in data["knobs"]),
         "pairs": tuple(KnobPair(**one) for one in data["pairs"]),
         "interactions": tuple(Interaction(**one) for one in data["interactions"]),
-        "live": live,
+        "live": _robustness(data["live"]),
+        "across_configurations": _dispersion(data["across_configurations"]),
+        "across_markets": _dispersion(data["across_markets"]),
+        "scenarios": None if scenarios is None else scenarios_from_json(scenarios),
     }
     return Descriptive(**dict(data) | parts)
+
+
+def _robustness(data: Json | None) -> Robustness | None:
+    if data is None:
+        return None
+    parts = {"tail": Tail(**data["tail"]), "regimes": tuple(RegimeShare(**one) for one in data["regimes"])}
+    return Robustness(**dict(data) | parts)
+
+
+def _dispersion(data: Json | None) -> Dispersion | None:
+    if data is None:
+        return None
+    return Dispersion(**dict(data) | {"by_regime": tuple(RegimeDispersion(**one) for one in data["by_regime"])})

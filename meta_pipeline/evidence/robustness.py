@@ -1,24 +1,25 @@
-"""Where the wealth of one return series came from, and how heavy its losses are. Describes; decides nothing.
+"""Where the wealth of one return series came from. Describes; decides nothing.
 
-Belongs here: regime mix, concentration and tail of a single series. Does not belong here: whether a difference between
-configurations is real (contrasts).
+Belongs here: regime mix, concentration and best days of a single series. Does not belong here: how heavy its losses are
+(tails), or whether a difference between configurations is real (contrasts).
 """
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from meta_pipeline.errors import InputError
-from meta_pipeline.evidence.metrics import MINIMUM_TAIL, ZERO_VOLATILITY
+from meta_pipeline.evidence.metrics import ZERO_VOLATILITY
+from meta_pipeline.evidence.tails import Tail, tail_of
 
 DESCRIPTIVE: Final = "Describes one series as it was; it has no error rate and decides nothing."
 PRIOR_DAYS: Final = 252  # days of the whole that a regime's Sharpe ratio is drawn towards
 BEST_DAYS: Final = 10
-MINIMUM_EXCESSES: Final = 20  # fewer losses beyond the threshold make no tail index
+_OF_REGIMES: Final = ("regime_entropy", "concentration", "worst_regime", "worst_regime_sharpe")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +34,9 @@ class RegimeShare:
         Days in it.
     log_wealth
         Sum of log(1 + r) over its days; None once all equity was lost.
+    share
+        Its absolute log wealth over that of all regimes: 1 where all was won, or lost, in this one. None with
+        `log_wealth` of any regime, or where all are zero.
     sharpe, shrunk_sharpe
         Annualised; the second drawn towards the whole's by 252 of its days.
     """
@@ -40,6 +44,7 @@ class RegimeShare:
     label: str
     n_days: int
     log_wealth: float | None
+    share: float | None
     sharpe: float | None
     shrunk_sharpe: float | None
 
@@ -58,15 +63,12 @@ class Robustness:
         Of the mix of days, over the entropy of equal shares: 1 where all regimes are seen alike, 0 for one only.
     concentration
         Sum of squared shares of the regimes' absolute log wealth: 1 where one regime earned or lost everything.
-    worst_regime
-        The regime with the lowest shrunken Sharpe ratio.
+    worst_regime, worst_regime_sharpe
+        The regime with the lowest shrunken Sharpe ratio, and that ratio.
     best_days
         Share of the total log wealth that the best ten days made; above 1 where the others lost.
-    expected_shortfall
-        Mean of the worst 5 % of returns, per period.
-    tail_index
-        Hill's estimate of alpha from losses beyond the 5 % quantile: the inverse of the mean log excess. The lower the
-        heavier; below 2 the variance is infinite.
+    tail
+        Its losses.
     missing
         For each figure that is None: why.
     label
@@ -74,13 +76,13 @@ class Robustness:
     """
 
     n_days: int
+    tail: Tail
     regimes: tuple[RegimeShare, ...] = ()
     regime_entropy: float | None = None
     concentration: float | None = None
     worst_regime: str | None = None
+    worst_regime_sharpe: float | None = None
     best_days: float | None = None
-    expected_shortfall: float | None = None
-    tail_index: float | None = None
     missing: Mapping[str, str] = field(default_factory=dict)
     label: str = DESCRIPTIVE
 
@@ -117,13 +119,13 @@ def robustness(
         growth = np.log1p(np.maximum(held, -1.0))
     shares = () if labels is None else _shares(held, growth, np.asarray(labels)[known], periods_per_year)
     figures |= _mix(shares, missing)
-    figures |= _losses(held, tail, missing)
     total = float(growth.sum()) if np.isfinite(growth).all() else math.nan
     if total > ZERO_VOLATILITY and len(held) > BEST_DAYS:
         figures["best_days"] = float(np.sort(growth)[-BEST_DAYS:].sum()) / total
     else:
         missing["best_days"] = "the series made no money"
-    return Robustness(n_days=len(held), regimes=shares, missing=missing, **figures)  # type: ignore[arg-type]
+    described = tail_of(held, tail=tail)
+    return Robustness(n_days=len(held), tail=described, regimes=shares, missing=missing, **figures)  # type: ignore[arg-type]
 
 
 def _shares(
@@ -143,11 +145,16 @@ def _shares(
                 label=label,
                 n_days=len(inside),
                 log_wealth=wealth if math.isfinite(wealth) else None,
+                share=None,
                 sharpe=None if part is None else part * root,
                 shrunk_sharpe=drawn,
             )
         )
-    return tuple(shares)
+    sizes = [None if one.log_wealth is None else abs(one.log_wealth) for one in shares]
+    total = math.fsum(math.nan if size is None else size for size in sizes)
+    if not total > 0:  # nothing was won or lost, or all equity
+        return tuple(shares)
+    return tuple(replace(one, share=(size or 0.0) / total) for one, size in zip(shares, sizes, strict=True))
 
 
 def _sharpe(returns: NDArray[np.float64]) -> float | None:
@@ -159,35 +166,18 @@ def _sharpe(returns: NDArray[np.float64]) -> float | None:
 
 def _mix(shares: tuple[RegimeShare, ...], missing: dict[str, str]) -> dict[str, float | str | None]:
     if len(shares) < 2:
-        missing |= dict.fromkeys(("regime_entropy", "concentration", "worst_regime"), "fewer than two regimes")
+        missing |= dict.fromkeys(_OF_REGIMES, "fewer than two regimes")
         return {}
     days = np.array([one.n_days for one in shares], dtype=np.float64)
     mix = days / days.sum()
     found: dict[str, float | str | None] = {"regime_entropy": float(-(mix @ np.log(mix)) / math.log(len(mix)))}
-    wealth = np.array([math.nan if one.log_wealth is None else abs(one.log_wealth) for one in shares])
-    if np.isfinite(wealth).all() and wealth.sum() > 0:
-        found["concentration"] = float(np.sum((wealth / wealth.sum()) ** 2))
+    if all(one.share is not None for one in shares):
+        found["concentration"] = math.fsum((one.share or 0.0) ** 2 for one in shares)
     else:
         missing["concentration"] = "all equity was lost, or none was ever won or lost"
-    ranked = [one for one in shares if one.shrunk_sharpe is not None]
+    ranked = [(one.shrunk_sharpe, one.label) for one in shares if one.shrunk_sharpe is not None]
     if ranked:
-        found["worst_regime"] = min(ranked, key=lambda one: (one.shrunk_sharpe or 0.0, one.label)).label
+        found["worst_regime_sharpe"], found["worst_regime"] = min(ranked)
     else:
-        missing["worst_regime"] = "no regime has returns that vary"
-    return found
-
-
-def _losses(held: NDArray[np.float64], tail: float, missing: dict[str, str]) -> dict[str, float]:
-    worst = math.ceil(round(tail * len(held), 9))
-    ordered = np.sort(held)
-    found = {}
-    if worst >= MINIMUM_TAIL:
-        found["expected_shortfall"] = float(ordered[:worst].mean())
-    else:
-        missing["expected_shortfall"] = f"{len(held)} returns; the tail would hold fewer than {MINIMUM_TAIL}"
-    if worst >= MINIMUM_EXCESSES and ordered[worst] < 0 and ordered[0] < ordered[worst]:
-        # The mean log excess is 1 / alpha, not alpha.
-        found["tail_index"] = 1.0 / float(np.mean(np.log(ordered[:worst] / ordered[worst])))
-    else:
-        missing["tail_index"] = f"fewer than {MINIMUM_EXCESSES} losses beyond a threshold that is a loss itself"
+        missing |= dict.fromkeys(("worst_regime", "worst_regime_sharpe"), "no regime has returns that vary")
     return found

@@ -4,7 +4,12 @@ from collections.abc import Sequence
 from typing import Final
 
 from meta_pipeline.diagnostics.descriptive import Against, Descriptive
-from meta_pipeline.evidence.robustness import Robustness
+from meta_pipeline.evidence.dispersion import DESCRIPTIVE as DISPERSION
+from meta_pipeline.evidence.dispersion import Dispersion
+from meta_pipeline.evidence.robustness import RegimeShare, Robustness
+from meta_pipeline.evidence.scenarios import DESCRIPTIVE as SCENARIOS
+from meta_pipeline.evidence.scenarios import Scenarios
+from meta_pipeline.evidence.tails import Tail
 from meta_pipeline.report.table import Cell, Column, Kind, Table
 
 _FACTS: Final = (
@@ -22,6 +27,8 @@ def descriptive_tables(found: Descriptive) -> tuple[Table, ...]:
         interactions_table(found),
         pairs_table(found),
         robustness_table(found),
+        dispersion_table(found),
+        best_scenarios_table(found),
     )
 
 
@@ -71,6 +78,7 @@ def importance_table(found: Descriptive) -> Table:
             Column(key="p", header="p, over days", kind=Kind.NUMBER),
             Column(key="information", header="Information (nats)"),
             Column(key="information_p", header="p, over runs", kind=Kind.NUMBER),
+            Column(key="permutation", header="Shuffled", kind=Kind.NUMBER),
         ),
         rows=tuple(
             {
@@ -80,12 +88,23 @@ def importance_table(found: Descriptive) -> Table:
                 "p": knob.p_value,
                 "information": _number(knob.mutual_information, digits=3),
                 "information_p": knob.information_p_value,
+                "permutation": knob.permutation,
             }
             for knob in found.knobs
         ),
-        note=found.label,
+        note=f"{found.label} {_predicted(found)}",
         empty="No knob varies.",
     )
+
+
+def _predicted(found: Descriptive) -> str:
+    """Say what the column of shuffled knobs is worth."""
+    if found.r_squared is None:
+        return f"Shuffled: not known, {found.missing.get('r_squared', 'no run has returns')}."
+    said = f"Shuffled: rise of the error of prediction, of the variance within blocks; R² {found.r_squared:z.2f}"
+    if found.r_squared > 0:
+        return f"{said} on runs that were not fitted."
+    return f"{said} on runs that were not fitted, so that the knobs predict nothing and the column means nothing."
 
 
 def interactions_table(found: Descriptive) -> Table:
@@ -113,7 +132,7 @@ def interactions_table(found: Descriptive) -> Table:
             }
             for one in found.interactions
         ),
-        note="Intervals hold for all settings looked at together.",
+        note=f"{found.label} Intervals hold for all settings looked at together.",
         empty="None is shown.",
     )
 
@@ -145,33 +164,132 @@ def pairs_table(found: Descriptive) -> Table:
 
 
 def robustness_table(found: Descriptive) -> Table:
-    """Show what the live configuration's wealth rests on."""
+    """Show what the live configuration's wealth rests on, and how heavy its losses are."""
     live = found.live
     if live is None:
         rows = [("Live configuration", None, found.missing.get("live", "not known"))]
         return _facts("What the live configuration rests on", rows, found.label)
-    return _facts("What the live configuration rests on", _robustness_rows(live), live.label)
+    return _facts("What the live configuration rests on", [*_robustness_rows(live), *_tail_rows(live.tail)], live.label)
 
 
 def _robustness_rows(live: Robustness) -> list[tuple[str, Cell, str]]:
     why = live.missing
     rows: list[tuple[str, Cell, str]] = [
-        (
-            f"In {one.label}",
-            _number(one.sharpe),
-            f"Sharpe ratio on {one.n_days:,} days; log wealth {_number(one.log_wealth) or 'gone'}",
-        )
+        (f"In {one.label}", _number(one.sharpe), f"Sharpe ratio on {one.n_days:,} days; {_won(one)}")
         for one in live.regimes
     ]
+    worst = None if live.worst_regime_sharpe is None else f"{live.worst_regime_sharpe:z.2f} in {live.worst_regime}"
+    drawn = "Sharpe ratio, each drawn towards the whole's by 252 of its days"
     return [
         *rows,
-        ("Worst regime", live.worst_regime, why.get("worst_regime", "Sharpe ratios drawn towards the whole's")),
+        ("Worst regime", worst, why.get("worst_regime_sharpe", drawn)),
         ("Mix of regimes", _number(live.regime_entropy), why.get("regime_entropy", "entropy; 1 is an even mix")),
         ("Concentration", _number(live.concentration), why.get("concentration", "1: one regime made everything")),
         ("Best ten days", _percent(live.best_days), why.get("best_days", "of all log wealth")),
-        ("Expected shortfall", _percent(live.expected_shortfall), why.get("expected_shortfall", "worst 5 % of days")),
-        ("Tail index", _number(live.tail_index), why.get("tail_index", "Hill; lower is heavier")),
     ]
+
+
+def _won(one: RegimeShare) -> str:
+    if one.log_wealth is None:
+        return "all equity was lost"
+    share = "" if one.share is None else f", {_percent(one.share)} of all that was won or lost"
+    return f"log wealth {one.log_wealth:+z.2f}{share}"
+
+
+def _tail_rows(tail: Tail) -> list[tuple[str, Cell, str]]:
+    why = tail.missing
+    beyond = "" if tail.threshold is None else f"{tail.n_excesses:,} days of {_finely(tail.threshold)} and worse"
+    hill = None if tail.hill_index is None else f"{tail.hill_index:.1f} ± {tail.hill_error or 0.0:.1f}"
+    shape = None if tail.pareto_shape is None else f"{tail.pareto_shape:z.2f} ± {tail.pareto_shape_error or 0.0:.2f}"
+    extreme = f"the worst {100 * tail.extreme:g} %, by the generalised Pareto distribution"
+    return [
+        ("Expected shortfall", _finely(tail.expected_shortfall), why.get("expected_shortfall", beyond)),
+        ("Further out", _finely(tail.extreme_shortfall), why.get("extreme_shortfall", extreme)),
+        ("Tail index", hill, why.get("hill_index", "Hill; lower is heavier, below 2 the variance is infinite")),
+        ("Tail shape", shape, why.get("pareto_shape", "generalised Pareto; higher is heavier, 0 is that of a normal")),
+    ]
+
+
+def dispersion_table(found: Descriptive) -> Table:
+    """Show how far configurations, and the live one's markets, lie apart on a day: whether the choice matters."""
+    rows: list[tuple[str, Cell, str]] = []
+    for name, one in (
+        ("configurations", found.across_configurations),
+        ("markets of the live configuration", found.across_markets),
+    ):
+        key = "across_configurations" if name == "configurations" else "across_markets"
+        rows += _dispersion_rows(name, one, found.missing.get(key, "not known"))
+    return _facts("Dispersion across", rows, DISPERSION)
+
+
+def _dispersion_rows(name: str, one: Dispersion | None, why: str) -> list[tuple[str, Cell, str]]:
+    what = f"{name[:1].upper()}{name[1:]}"
+    if one is None or one.daily is None:
+        return [(what, None, why if one is None else one.missing.get("daily", why))]
+    said = f"median of {one.n_days:,} days, {one.n_series:,} series; standard deviation across, per period"
+    rows: list[tuple[str, Cell, str]] = [
+        (what, _finely(one.daily), said),
+        (
+            f"{what}, relative",
+            _number(one.relative),
+            one.missing.get("relative", "0: they move as one; 1: each on its own"),
+        ),
+    ]
+    few = "too few days"
+    rows += [
+        (f"{what}, in {part.label}", _finely(part.daily), f"{part.n_days:,} days" if part.daily is not None else few)
+        for part in one.by_regime
+    ]
+    return rows
+
+
+def best_scenarios_table(found: Descriptive) -> Table:
+    """Show the scenarios of the live configuration and of the best one."""
+    return scenarios_table(found.scenarios, why=found.missing.get("scenarios", ""), against="the best configuration")
+
+
+def scenarios_table(found: Scenarios | None, *, why: str, against: str) -> Table:
+    """Show the worst months of the live configuration and of another, family by family, and whether these are worse.
+
+    Parameters
+    ----------
+    found
+        The scenarios; None: `why` says why.
+    against
+        What the other one is, in a few words.
+    """
+    title = f"Scenarios: the live configuration against {against}"
+    columns = (
+        Column(key="family", header="Paths"),
+        Column(key="count", header="Number", kind=Kind.COUNT),
+        Column(key="live", header="Live, worst 5 %"),
+        Column(key="other", header="Other, worst 5 %"),
+        Column(key="passed", header="Within tolerance"),
+        Column(key="note", header="Note"),
+    )
+    if found is None:
+        return Table(title=title, columns=columns, rows=(), empty=f"None: {why or 'not known'}.", note=SCENARIOS)
+    rows: tuple[dict[str, Cell], ...] = tuple(
+        {
+            "family": one.name,
+            "count": one.n_paths,
+            "live": _percent(one.baseline),
+            "other": _percent(one.challenger),
+            "passed": passed_text(one.passed),
+            "note": one.missing or "",
+        }
+        for one in found.families
+    )
+    said = (
+        f"Mean of the worst 5 % of paths of {found.horizon:,} periods; the other may be worse by "
+        f"{100 * found.tolerance:g} % of equity. All families: {passed_text(found.passed)}. {found.label}"
+    )
+    return Table(title=title, columns=columns, rows=rows, note=said)
+
+
+def passed_text(passed: bool | None) -> str:
+    """Write whether a family is within the tolerance; what is not known is no pass."""
+    return "not known" if passed is None else "yes" if passed else "no"
 
 
 def _facts(title: str, rows: Sequence[tuple[str, Cell, str]], note: str) -> Table:
@@ -185,3 +303,7 @@ def _number(value: float | None, *, digits: int = 2) -> str | None:
 
 def _percent(value: float | None) -> str | None:
     return None if value is None else f"{100 * value:z.1f} %"
+
+
+def _finely(value: float | None) -> str | None:
+    return None if value is None else f"{100 * value:z.2f} %"

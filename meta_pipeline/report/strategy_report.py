@@ -19,6 +19,8 @@ from meta_pipeline.report.charts import (
     scorecard_chart,
 )
 from meta_pipeline.report.descriptive import (
+    best_scenarios_table,
+    dispersion_table,
     importance_table,
     interactions_table,
     overfitting_panel,
@@ -88,12 +90,21 @@ def strategy_parts(found: StrategyReport) -> tuple[Part, ...]:
         Part(heading="Performance", anchor="performance", tables=(performance_table(report),)),
         Part(heading="Effect of each knob", anchor="effects", charts=(effects_chart(report),)),
         Part(heading="Knob by regime", anchor="regimes", **_regimes(report)),
-        Part(heading="Incumbent against challenger", anchor="equity", **_equity(found.equity)),
+        Part(
+            heading="Incumbent against challenger",
+            anchor="equity",
+            tables=(best_scenarios_table(report.descriptive),),
+            **_equity(found.equity),
+        ),
         Part(
             heading="Overfitting",
             anchor="overfitting",
             charts=(overfitting_chart(report),),
-            tables=(overfitting_panel(report.descriptive), robustness_table(report.descriptive)),
+            tables=(
+                overfitting_panel(report.descriptive),
+                robustness_table(report.descriptive),
+                dispersion_table(report.descriptive),
+            ),
         ),
         Part(heading="Stability over time", anchor="stability", charts=(periods_chart(report),)),
         Part(heading="Reliability of past proposals", anchor="reliability", **_past(found)),

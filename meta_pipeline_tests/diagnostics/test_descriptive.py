@@ -9,11 +9,12 @@ from meta_pipeline.diagnostics.descriptive import Descriptive, describe
 from meta_pipeline.diagnostics.interactions import overturning_interactions
 from meta_pipeline.evidence.panel import RunPanel
 from meta_pipeline.proposals.campaign import read_campaign
+from meta_pipeline.proposals.candidate import level_to_json
 from meta_pipeline.proposals.changes import enumerate_changes
 from meta_pipeline.proposals.knobs import Knob
 from meta_pipeline.proposals.parameters import Parameters
 from meta_pipeline.proposals.propose import propose
-from meta_pipeline_tests.evidence.worlds import YEAR, panel_of
+from meta_pipeline_tests.evidence.worlds import YEAR, chosen, panel_of
 
 KNOBS = tuple(Knob(path=path, knob_type="int") for path in ("a", "b"))
 LIVE = {"a": 0, "b": 0}
@@ -71,11 +72,67 @@ def test_the_panel_says_what_beats_which_benchmark_and_which_knob_matters() -> N
 def test_without_returns_every_view_says_why() -> None:
     panel = crossed({(0, 0): 0.0, (1, 0): 1.0})
     bare = panel_of(np.full((0, 0), np.nan), [])
-    assert described(panel).missing == {}
+    assert set(described(panel).missing) == {"scenarios"}
     empty = described(bare)
     assert empty.probability_of_overfitting is None
     assert empty.missing["probability_of_overfitting"] == "no run has a return series"
     assert empty.knobs == ()
+    for name in ("live", "across_configurations", "across_markets", "scenarios", "r_squared"):
+        assert getattr(empty, name) is None
+        assert empty.missing[name]
+
+
+def named(panel: RunPanel, **levels: int) -> str:
+    """Return the id of the configuration with these levels."""
+    found = configurations(panel, knobs=KNOBS, live=LIVE)
+    wanted = {path: level_to_json(level) for path, level in levels.items()}
+    return next(one.configuration_id for one in found.all if one.knobs == wanted)
+
+
+def test_the_live_configuration_is_put_through_scenarios_with_the_best_one() -> None:
+    panel = crossed({(0, 0): 1.0, (1, 0): -3.0, (0, 1): 4.0})
+    regimes = {"": np.array(["CALM"] * 900 + ["CRISIS"] * 600)}
+    better = described(panel, regimes=regimes, best=named(panel, a=0, b=1))
+    assert better.challenger == named(panel, a=0, b=1)
+    assert better.scenarios is not None
+    assert better.scenarios.passed is True
+    assert better.scenarios.families[-1].name == "resampled from CRISIS"
+    worse = described(panel, best=named(panel, a=1, b=0)).scenarios
+    assert worse is not None
+    assert worse.passed is False
+    same = described(panel, best=named(panel, a=0, b=0))
+    assert same.scenarios is None
+    assert same.missing["scenarios"] == "the live configuration is the best"
+
+
+def test_the_views_of_knobs_agree_on_the_one_that_matters_and_dispersion_says_what_moves_together() -> None:
+    panel = crossed({(0, 0): 0.0, (1, 0): 2.5, (0, 1): 0.0, (1, 1): 2.5})
+    found = described(panel, regimes={"": np.array(["A", "B"] * 750)})
+    first, second = found.knobs
+    assert (first.path, second.path) == ("a", "b")
+    assert first.permutation is not None
+    assert first.permutation > 0.5 > abs(second.permutation or 0.0)
+    assert found.r_squared is not None
+    assert found.r_squared > 0.5
+    configurations_apart, markets_apart = found.across_configurations, found.across_markets
+    assert configurations_apart is not None
+    assert markets_apart is not None
+    assert (configurations_apart.n_series, markets_apart.n_series) == (4, 6)
+    # Configurations share 80 % of their variance with each market; markets share nothing.
+    assert configurations_apart.relative == pytest.approx(0.2, abs=0.04)
+    assert markets_apart.relative == pytest.approx(1.0, abs=0.05)
+    assert [one.label for one in markets_apart.by_regime] == ["A", "B"]
+
+
+def test_no_view_depends_on_the_order_of_the_runs_or_on_copies_of_them() -> None:
+    panel = crossed({(0, 0): 0.0, (1, 0): 1.5, (0, 1): 0.3, (1, 1): 1.0}, n_days=600, markets=3)
+    regimes = {"": np.array(["A"] * 250 + ["B"] * 350)}
+    best = named(panel, a=1, b=0)
+    shuffled = chosen(panel, [*np.random.default_rng(1).permutation(panel.n_runs).tolist(), 3, 5])
+    assert (
+        described(shuffled, regimes=regimes, best=best).to_json()
+        == described(panel, regimes=regimes, best=best).to_json()
+    )
 
 
 def test_runs_of_other_frequencies_are_compared_within_and_never_across() -> None:

@@ -40,6 +40,7 @@ def diagnosed(
         aggregates=aggregate(made, strategy_id="STRAT_001", regimes=regimes),
         data_health=health,
         thresholds=thresholds,
+        regimes=regimes,
     )
 
 
@@ -200,7 +201,7 @@ def test_a_report_reads_back_as_it_was_written() -> None:
 
 def test_a_report_of_another_version_is_refused_in_words() -> None:
     data = diagnosed(panel(SIX)).to_json()
-    with pytest.raises(InputError, match=r"format 99, this version reads 2; compute it anew"):
+    with pytest.raises(InputError, match=r"format 99, this version reads 3; compute it anew"):
         report_from_json(data | {"format": 99})
     del data["knobs"]
     with pytest.raises(InputError, match=r"not a report.*knobs"):

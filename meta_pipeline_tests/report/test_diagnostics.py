@@ -1,4 +1,5 @@
 import io
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -8,6 +9,12 @@ from rich.console import Console
 from meta_pipeline.diagnostics.diagnose import DiagnosticsReport
 from meta_pipeline.diagnostics.records import Slice, Thresholds
 from meta_pipeline.report import diagnostics
+from meta_pipeline.report.descriptive import (
+    best_scenarios_table,
+    descriptive_tables,
+    importance_table,
+    robustness_table,
+)
 from meta_pipeline.report.text import visible
 from meta_pipeline_tests.diagnostics.builders import panel
 from meta_pipeline_tests.diagnostics.test_diagnose import SIX, SPOKEN, diagnosed
@@ -46,6 +53,8 @@ def test_the_parts_come_in_the_order_in_which_they_are_read() -> None:
         "Interactions that overturn an effect",
         "Pairs of knobs",
         "What the live configuration rests on",
+        "Dispersion across",
+        "Scenarios: the live configuration against the best configuration",
         "Suppressed candidates, by reason",
     ]
 
@@ -122,3 +131,30 @@ def test_hostile_labels_are_text_on_both_surfaces(name: str) -> None:
     out = printed(hostile)
     assert out.replace("\n", "").isprintable()
     assert "".join(visible(name).split()) in "".join(out.split())
+
+
+def test_every_descriptive_table_says_that_it_describes() -> None:
+    tables = descriptive_tables(REPORT.descriptive)
+    assert len(tables) == 7
+    for table in tables:
+        assert re.search(r"[Dd]escri", table.note), table.title
+        assert "n/a" not in table.note
+
+
+def test_views_show_their_figures_and_say_what_is_not_known() -> None:
+    report = REPORT
+    live = report.descriptive.live
+    assert live is not None
+    rests = {row["what"]: row for row in robustness_table(report.descriptive).rows}
+    assert rests["Worst regime"]["value"] == f"{live.worst_regime_sharpe:z.2f} in {live.worst_regime}"
+    assert "of all that was won or lost" in str(rests["In crisis"]["note"])
+    assert rests["Tail shape"]["value"] is None
+    assert "fewer than 50 losses" in str(rests["Tail shape"]["note"])
+    scenarios = report.descriptive.scenarios
+    assert scenarios is not None
+    shown = best_scenarios_table(report.descriptive)
+    assert [row["family"] for row in shown.rows] == [one.name for one in scenarios.families]
+    assert {row["passed"] for row in shown.rows} <= {"yes", "no", "not known"}
+    nothing = best_scenarios_table(replace(report.descriptive, scenarios=None, missing={"scenarios": "no run"}))
+    assert nothing.empty == "None: no run."
+    assert "means nothing" in importance_table(replace(report.descriptive, r_squared=-0.1)).note
