@@ -9,7 +9,7 @@ of all that is written about it, so a rung whose value is there is there whole.
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
@@ -23,6 +23,7 @@ from meta_pipeline.hyperband.protocol import ParameterValue
 from meta_pipeline.hyperband.search_settings import SearchSettings
 from meta_pipeline.hyperband.slots import Slot
 from meta_pipeline.hyperband.spaces import distributions
+from meta_pipeline.hyperband.trial_writer import OptunaWriter, TrialEnd, TrialReport, TrialWriter
 
 if TYPE_CHECKING:
     import optuna
@@ -115,10 +116,13 @@ class Ledger:
         Of Optuna, with one direction: maximise.
     settings
         The search's, as they stand in the study.
+    writer
+        Writes its trials.
     """
 
-    def __init__(self, study: "optuna.Study", settings: SearchSettings) -> None:
+    def __init__(self, study: "optuna.Study", settings: SearchSettings, writer: TrialWriter) -> None:
         self._study = study
+        self._writer = writer
         self.settings = settings
 
     @property
@@ -135,23 +139,26 @@ class Ledger:
                 found.setdefault(entry.slot, entry)  # Optuna lists trials by number
         return found
 
-    def add(self, slot: Slot, config: Mapping[str, ParameterValue]) -> None:
-        """Give a slot its configuration."""
+    def add(self, configs: Mapping[Slot, Mapping[str, ParameterValue]]) -> None:
+        """Give slots their configurations."""
         import optuna
 
-        self._study.add_trial(
+        allowed = distributions(self.settings.space)
+        trials = [
             optuna.trial.create_trial(
                 state=optuna.trial.TrialState.RUNNING,
                 params=dict(config),
-                distributions=distributions(self.settings.space),
+                distributions=allowed,
                 user_attrs={_SLOT: list(slot)},
             )
-        )
+            for slot, config in configs.items()
+        ]
+        self._writer.write_trials(self._study._study_id, trials)
 
     def lease(self, entry: Entry, r: int, lease: Lease) -> None:
         """Write down who works on a rung's value."""
         given = {"worker": lease.worker, "expires": lease.expires}
-        self._storage.set_trial_user_attr(entry.trial_id, _LEASE.format(r), given)
+        self._writer.write_advice(entry.trial_id, _LEASE.format(r), given)
 
     def report(self, entry: Entry, outcome: Outcome) -> RungValue:
         """Write an outcome down, the value last. A second report for a rung writes the same again."""
@@ -164,22 +171,17 @@ class Ledger:
             checkpoint=outcome.checkpoint,
             cpu_seconds=outcome.cpu_seconds,
         )
-        self._storage.set_trial_user_attr(entry.trial_id, _RUNG.format(outcome.r_to), _rung_json(rung))
-        self._storage.set_trial_intermediate_value(entry.trial_id, outcome.r_to, outcome.value)
+        told = TrialReport(
+            step=outcome.r_to, value=outcome.value, name=_RUNG.format(outcome.r_to), attribute=_rung_json(rung)
+        )
+        self._writer.write_report(entry.trial_id, told)
         return rung
 
-    def close(self, entry: Entry, end: End) -> None:
-        """Tell Optuna how a configuration's way ended, with the constraints of its last rung."""
-        import optuna
-
-        if end is not End.FAIL and entry.last is not None:
-            trial = self._trial(entry)
-            with _without_warnings():
-                for name, figure in sorted(entry.last.constraints.items()):
-                    trial.set_constraint(name, figure)
-        state = optuna.trial.TrialState[end.name]
-        values = entry.last.value if end is End.COMPLETE and entry.last is not None else None
-        self._study.tell(entry.trial_number, values, state=state, skip_if_finished=True)
+    def close(self, ends: Iterable[tuple[Entry, End]]) -> None:
+        """Tell Optuna how configurations' ways ended, with the constraints of their last rungs."""
+        told = [_trial_end(entry, end) for entry, end in ends]
+        if told:
+            self._writer.write_ends(told)
 
     def extend(self, settings: SearchSettings) -> None:
         """Go on with settings that differ by more iterations only.
@@ -193,16 +195,6 @@ class Ledger:
         if settings.iterations > self.settings.iterations:
             self._study.set_user_attr(_SEARCH, canonical_json(settings.to_json()))
             self.settings = settings
-
-    @property
-    def _storage(self) -> "optuna.storages.BaseStorage":
-        # What Trial.set_user_attr and Trial.report call, without reading the whole trial before each.
-        return self._study._storage
-
-    def _trial(self, entry: Entry) -> "optuna.Trial":
-        import optuna
-
-        return optuna.Trial(self._study, entry.trial_id)
 
 
 def create_or_open(storage: "optuna.storages.BaseStorage", settings: SearchSettings) -> Ledger:
@@ -221,8 +213,8 @@ def create_or_open(storage: "optuna.storages.BaseStorage", settings: SearchSetti
         )
     if _SEARCH not in study.user_attrs:
         study.set_user_attr(_SEARCH, canonical_json(settings.to_json()))
-        return Ledger(study, settings)
-    ledger = Ledger(study, _settings_of(study))
+        return Ledger(study, settings, _writer(storage, study))
+    ledger = Ledger(study, _settings_of(study), _writer(storage, study))
     ledger.extend(settings)
     return ledger
 
@@ -241,7 +233,7 @@ def open_existing(storage: "optuna.storages.BaseStorage", name: str) -> Ledger:
     if name not in names:
         raise NotFound(f"there is no search {name!r}; there are {', '.join(names) if names else 'none yet'}")
     study = optuna.load_study(study_name=name, storage=storage)
-    return Ledger(study, _settings_of(study))
+    return Ledger(study, _settings_of(study), _writer(storage, study))
 
 
 def searches(storage: "optuna.storages.BaseStorage") -> list[str]:
@@ -279,13 +271,19 @@ def quiet_optuna() -> Iterator[None]:
         optuna.logging.set_verbosity(before)
 
 
-@contextmanager
-def _without_warnings() -> Iterator[None]:
-    import warnings
+def _writer(storage: "optuna.storages.BaseStorage", study: "optuna.Study") -> TrialWriter:
+    return storage if isinstance(storage, TrialWriter) else OptunaWriter(study)
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)
-        yield
+
+def _trial_end(entry: Entry, end: End) -> TrialEnd:
+    last = None if end is End.FAIL else entry.last
+    return TrialEnd(
+        trial_id=entry.trial_id,
+        trial_number=entry.trial_number,
+        state=end.name,
+        value=None if last is None else last.value,
+        constraints={} if last is None else last.constraints,
+    )
 
 
 def _settings_of(study: "optuna.Study") -> SearchSettings:

@@ -4,7 +4,7 @@ Belongs here: the one loop between ledger, sampler and executor. It keeps nothin
 may die at any moment; whoever goes on derives the same next step from what was reported.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from meta_pipeline.errors import Conflict, InsufficientData
@@ -99,7 +99,8 @@ class Search:
             return
         reported = self.ledger.report(entry, outcome)
         self._entries[outcome.slot] = replace(entry, rungs={**entry.rungs, outcome.r_to: reported})
-        self._kept.discard(outcome.slot, below=outcome.r_to)
+        if entry.rungs:
+            self._kept.discard(outcome.slot, below=outcome.r_to)
         self._refuse_hopeless()
 
     def refresh(self) -> None:
@@ -135,21 +136,20 @@ class Search:
         """Draw and tell until there is nothing to draw; return what can be evaluated."""
         while True:
             now = plan(self.settings, self._entries)
-            for slot, end in now.ends:
-                self._close(slot, end)
+            self._close(now.ends)
             if not now.draw:
                 return now.steps
             if now.draw == (LIVE,):
-                self.ledger.add(LIVE, self.settings.space.check(self.settings.live_config or {}))
+                self.ledger.add({LIVE: self.settings.space.check(self.settings.live_config or {})})
             else:
                 seen = [self._entries[slot] for round_ in now.seen for slot in round_.slots if slot in self._entries]
-                for slot, config in draw(self.settings, now.draw, seen).items():
-                    self.ledger.add(slot, config)
+                self.ledger.add(draw(self.settings, now.draw, seen))
             self.refresh()
 
-    def _close(self, slot: Slot, end: End) -> None:
-        self.ledger.close(self._entries[slot], end)
-        self._entries[slot] = replace(self._entries[slot], end=end)
+    def _close(self, ends: Sequence[tuple[Slot, End]]) -> None:
+        self.ledger.close((self._entries[slot], end) for slot, end in ends)
+        for slot, end in ends:
+            self._entries[slot] = replace(self._entries[slot], end=end)
 
     def job(self, slot: Slot, r_from: int, r_to: int) -> Job:
         """Return the job of one evaluation, complete enough to be done anywhere."""

@@ -1,14 +1,19 @@
 """Checkpoints in the database, for workers that share no disk."""
 
 import hashlib
+from typing import Final
 
-from sqlalchemy import ColumnElement, delete, select
+from sqlalchemy import ColumnElement, delete, select, text
 from sqlalchemy.dialects.postgresql import insert
 
 from meta_pipeline.hyperband.checkpoints import EvaluationRecord
 from meta_pipeline.hyperband.slots import Slot
 from meta_pipeline.store.database import Database
 from meta_pipeline.store.schema_search import search_checkpoints
+
+NOT_AWAITED: Final = text("SET LOCAL synchronous_commit = off")
+"""The commit does not wait for the disk. A crash of the server loses at most the last ones; order is kept, so whatever
+is awaited later takes these along. For what is written again by whoever goes on, and for nothing else."""
 
 
 class DatabaseCheckpoints:
@@ -50,8 +55,9 @@ class DatabaseCheckpoints:
         return row.digest, EvaluationRecord.from_bytes(bytes(row.content))
 
     def discard(self, slot: Slot, below: int) -> None:
-        """Delete the rows of a configuration with less than `below` units."""
+        """Delete a configuration's rows of less than `below` units; one that a crash brings back does no harm."""
         with self.database.begin() as connection:
+            connection.execute(NOT_AWAITED)
             connection.execute(
                 delete(search_checkpoints).where(*self._where(slot), search_checkpoints.c.resource < below)
             )

@@ -118,8 +118,9 @@ def database_place(database: "Database", checkpoints: Reference) -> SearchPlace:
     checkpoints
         Where all workers find checkpoints: a shared folder, or `search_checkpoints` in the same database.
     """
-    from optuna.storages import RDBStorage
     from sqlalchemy import text
+
+    from meta_pipeline.store.search_storage import LedgerStorage
 
     with database.begin() as connection:
         connection.execute(text(f"CREATE SCHEMA IF NOT EXISTS {OPTUNA_SCHEMA}"))
@@ -127,7 +128,7 @@ def database_place(database: "Database", checkpoints: Reference) -> SearchPlace:
     given = database.address.options.get("options", "")
     arguments = {**secrets, "options": f"{given} -c search_path={OPTUNA_SCHEMA}".strip()}
     with quiet_optuna():
-        storage = RDBStorage(
+        storage = LedgerStorage(
             database.address.url().render_as_string(hide_password=False),
             engine_kwargs={"connect_args": arguments, "pool_pre_ping": True},
         )

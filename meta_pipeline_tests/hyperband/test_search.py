@@ -260,7 +260,7 @@ def test_of_two_coordinators_draws_for_one_slot_the_first_counts(tmp_path: Path)
     search = begin(tmp_path, toy.search_settings())
     search.ready()
     twice = search.entries[Slot(0, 2, 0)]
-    search.ledger.add(twice.slot, {"x": 0.0, "rate": 1.0, "depth": 1, "features": True})
+    search.ledger.add({twice.slot: {"x": 0.0, "rate": 1.0, "depth": 1, "features": True}})
     assert search.ledger.entries()[twice.slot] == twice
 
 

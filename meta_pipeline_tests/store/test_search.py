@@ -3,8 +3,10 @@
 import time
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
+from optuna.storages import RDBStorage
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
@@ -16,10 +18,12 @@ from meta_pipeline.hyperband.ledger import create_or_open, ledger_digest, open_e
 from meta_pipeline.hyperband.results import result_of
 from meta_pipeline.hyperband.search import Search
 from meta_pipeline.hyperband.slots import Slot
+from meta_pipeline.hyperband.trial_writer import TrialEnd, TrialReport
 from meta_pipeline.store import migrations, search
 from meta_pipeline.store.database import Database
 from meta_pipeline.store.search_checkpoints import DatabaseCheckpoints
 from meta_pipeline.store.search_ledgers import checkpoints_in, database_coordinator, database_place
+from meta_pipeline.store.search_storage import LedgerStorage
 from meta_pipeline.store.search_verdict import open_once
 from meta_pipeline_tests.hyperband import toy
 
@@ -55,6 +59,47 @@ def test_a_search_on_postgresql_is_the_same_search_and_its_tables_disturb_nobody
     assert top[0]["config"] == dict(result.top[0].entry.config)  # numbers come back as the numbers they were
     assert len(history) == 22
     assert {row["error"] for row in history} == {None}
+
+
+def test_what_is_written_at_once_is_what_optuna_would_have_written_and_stays_when_written_again(
+    database: Database, tmp_path: Path
+) -> None:
+    fails = {"fails": "sqrt"}  # so that some trials fail, with a value of minus infinity
+    place = database_place(database, checkpoints_in(tmp_path / "ours"))
+    ours = toy.search_settings(resource=3, name="ours", toy=fails)
+    search_ = Search(create_or_open(place.storage, ours), place.checkpoints, worker="test", clock=lambda: 0.0)
+    search_.run(InProcess())
+    assert isinstance(place.storage, LedgerStorage)
+    plain = RDBStorage(place.storage.url, engine_kwargs=place.storage.engine_kwargs, skip_table_creation=True)
+    optunas = create_or_open(plain, toy.search_settings(resource=3, name="optuna's", toy=fails))
+    Search(optunas, checkpoints_in(tmp_path / "optuna"), worker="test", clock=lambda: 0.0).run(InProcess())
+
+    def rows(study: Any) -> list[Any]:
+        timeless = [_without_cpu_seconds(trial.user_attrs) for trial in study.trials]
+        return [
+            (trial.number, trial.state, trial.values, trial.params, trial.distributions, trial.system_attrs,
+             trial.intermediate_values, trial.constraints, attributes, trial.datetime_complete > trial.datetime_start)
+            for trial, attributes in zip(study.trials, timeless, strict=True)
+        ]  # fmt: skip
+
+    study = search_.ledger.study
+    assert rows(study) == rows(optunas.study)
+    assert {trial.state.name for trial in study.trials} == {"COMPLETE", "PRUNED", "FAIL"}
+    assert study.best_trial.value == optunas.study.best_trial.value
+
+    before = rows(study)
+    ended = study.trials[0]
+    place.storage.write_report(ended._trial_id, TrialReport(step=1, value=9.0, name="rung:1", attribute={}))
+    end = TrialEnd(trial_id=ended._trial_id, trial_number=0, state="FAIL", value=9.0, constraints={"late": 1.0})
+    place.storage.write_ends([end])
+    assert rows(open_existing(place.storage, "ours").study) == before  # two workers may report the same, one too late
+
+
+def _without_cpu_seconds(attributes: dict[str, Any]) -> dict[str, Any]:
+    return {
+        name: {key: item for key, item in value.items() if key != "cpu_seconds"} if name.startswith("rung:") else value
+        for name, value in attributes.items()
+    }
 
 
 def test_only_one_process_coordinates_a_search_in_the_database(database: Database) -> None:

@@ -1,0 +1,142 @@
+"""Optuna's storage in PostgreSQL, with a search's writes in one transaction each.
+
+Optuna's own storage adds a configuration of 22 parameters with some 70 statements, and a rung's value in two
+transactions of five. The rows here are the same, in Optuna's own tables by Optuna's own models, so that Optuna, its
+dashboard and its plots read them as theirs (a test compares).
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from datetime import datetime
+from typing import Any, Final
+
+from optuna.distributions import distribution_to_json
+from optuna.storages import RDBStorage
+from optuna.storages._rdb import models
+from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy import Connection, func, insert, literal, select
+from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.orm import Session
+
+from meta_pipeline.hyperband.trial_writer import TrialEnd, TrialReport
+from meta_pipeline.store.search_checkpoints import NOT_AWAITED
+
+_RUNNING: Final = TrialState.RUNNING
+_TRIALS: Final[Any] = models.TrialModel.__table__
+_ATTRIBUTES: Final[Any] = models.TrialUserAttributeModel.__table__
+_VALUES: Final[Any] = models.TrialIntermediateValueModel.__table__
+
+
+class LedgerStorage(RDBStorage):
+    """Optuna's storage, and a `hyperband.trial_writer.TrialWriter`. PostgreSQL only."""
+
+    def write_trials(self, study_id: int, trials: Sequence[FrozenTrial]) -> None:
+        """Add running trials to a study in one transaction, numbered in their order."""
+        with Session(self.engine) as session, session.begin():
+            # As Optuna does: numbers are counted, so whoever adds waits for whoever else does.
+            session.execute(select(models.StudyModel).filter_by(study_id=study_id).with_for_update())
+            counted = select(func.count()).select_from(models.TrialModel).filter_by(study_id=study_id)
+            first = session.execute(counted).scalar_one()
+            added = []
+            for number, trial in enumerate(trials, start=first):
+                row = models.TrialModel(study_id=study_id, number=number, state=_RUNNING)
+                row.datetime_start = trial.datetime_start
+                added.append(row)
+            session.add_all(added)
+            session.flush()
+            rows = [(row.trial_id, trial) for row, trial in zip(added, trials, strict=True)]
+            parameters = [parameter for trial_id, trial in rows for parameter in _parameters(trial_id, trial)]
+            if parameters:
+                session.execute(insert(models.TrialParamModel), parameters)
+            attributes = [
+                {"trial_id": trial_id, "key": key, "value_json": json.dumps(value)}
+                for trial_id, trial in rows
+                for key, value in trial.user_attrs.items()
+            ]
+            if attributes:
+                session.execute(insert(models.TrialUserAttributeModel), attributes)
+
+    def write_advice(self, trial_id: int, name: str, attribute: Mapping[str, Any]) -> None:
+        """Set a user attribute, the last ones of which a crash of the server may lose."""
+        with self._statements() as connection:
+            connection.execute(_attribute(select(literal(trial_id)).where(_unawaited()), name, attribute))
+
+    def write_report(self, trial_id: int, report: TrialReport) -> None:
+        """Set a rung's attribute and value, both or neither. A trial that has ended has them already.
+
+        It is not awaited: the checkpoint was, before, and whoever goes on after a crash reports from it again.
+        """
+        running = select(_TRIALS.c.trial_id).where(_TRIALS.c.trial_id == trial_id, _TRIALS.c.state == _RUNNING)
+        locked = running.with_for_update().cte("running")
+        known = _attribute(select(locked.c.trial_id), report.name, report.attribute).cte("known")
+        stored, kind = models.TrialIntermediateValueModel.intermediate_value_to_stored_repr(report.value)
+        types = _VALUES.c.intermediate_value.type, _VALUES.c.intermediate_value_type.type
+        figures = literal(report.step), literal(stored, types[0]), literal(kind, types[1])
+        columns = ["trial_id", "step", "intermediate_value", "intermediate_value_type"]
+        row = upsert(_VALUES).from_select(
+            columns, select(locked.c.trial_id, *figures).where(_unawaited())
+        )
+        again = {name: row.excluded[name] for name in columns[2:]}
+        with self._statements() as connection:
+            connection.execute(row.on_conflict_do_update(index_elements=columns[:2], set_=again).add_cte(known))
+
+    def write_ends(self, ends: Sequence[TrialEnd]) -> None:
+        """End trials in one transaction. It is not awaited: who goes on after a crash derives the same ends again."""
+        with Session(self.engine) as session, session.begin():
+            session.execute(NOT_AWAITED)
+            running = self._lock(session, [end.trial_id for end in ends])
+            constraints, values = [], []
+            for end in ends:
+                row = running.get(end.trial_id)
+                if row is None:
+                    continue
+                row.state, row.datetime_complete = TrialState[end.state], datetime.now().astimezone()
+                constraints += [
+                    {"trial_id": end.trial_id, "key": f"constraints:{name}", "value_json": json.dumps(figure)}
+                    for name, figure in sorted(end.constraints.items())
+                ]
+                if end.value is not None:
+                    stored, kind = models.TrialValueModel.value_to_stored_repr(end.value)
+                    values.append({"trial_id": end.trial_id, "objective": 0, "value": stored, "value_type": kind})
+            if constraints:
+                told = upsert(models.TrialSystemAttributeModel).values(constraints)
+                session.execute(told.on_conflict_do_nothing())
+            if values:
+                session.execute(insert(models.TrialValueModel), values)
+
+    def _statements(self) -> AbstractContextManager[Connection]:
+        """Return a connection on which each statement is a transaction: one round trip instead of three."""
+        return self.engine.execution_options(isolation_level="AUTOCOMMIT").connect()
+
+    def _lock(self, session: Session, trial_ids: Sequence[int]) -> dict[int, models.TrialModel]:
+        """Return those of the trials that run, kept from being ended by others until the transaction ends."""
+        table = models.TrialModel
+        found = select(table).where(table.trial_id.in_(trial_ids), table.state == _RUNNING)
+        return {int(row.trial_id): row for row in session.scalars(found.order_by(table.trial_id).with_for_update())}
+
+
+def _parameters(trial_id: Any, trial: FrozenTrial) -> list[dict[str, Any]]:
+    return [
+        {
+            "trial_id": trial_id,
+            "param_name": name,
+            "param_value": trial.distributions[name].to_internal_repr(value),
+            "distribution_json": distribution_to_json(trial.distributions[name]),
+        }
+        for name, value in trial.params.items()
+    ]
+
+
+def _unawaited() -> Any:
+    """Return a condition that is always met, and makes its statement's commit not wait for the disk (`NOT_AWAITED`)."""
+    return func.set_config("synchronous_commit", "off", True) == "off"
+
+
+def _attribute(trial: Any, name: str, attribute: Mapping[str, Any]) -> Any:
+    """Return the statement that sets an attribute of the trial that a query yields, if it yields one."""
+    columns = ["trial_id", "key", "value_json"]
+    row = upsert(_ATTRIBUTES).from_select(
+        columns, trial.add_columns(literal(name), literal(json.dumps(dict(attribute))))
+    )
+    return row.on_conflict_do_update(index_elements=columns[:2], set_={columns[2]: row.excluded[columns[2]]})
