@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Path, Query, Request
 from starlette.responses import Response
 
-from meta_pipeline.api.access import in_thread
+from meta_pipeline.api.access import Caller, in_thread, standing_of
 from meta_pipeline.api.conditions import require_match
 from meta_pipeline.api.context import Context, Ctx
 from meta_pipeline.api.forms import DecisionForm
@@ -145,13 +145,8 @@ def _shown(
     with context.database.connect() as connection:
         record = proposals.get(connection, proposal_id)
         past = track_record(scorecard(connection), record.draft.proposal_type)
-        seen = governance.preview(
-            connection,
-            proposal_id,
-            now=context.decision_time(),
-            settings=context.settings,
-            viewer=visitor.name if visitor.may_decide and record.status == "PENDING" else None,
-        )
+        seen = governance.preview(connection, proposal_id, now=context.decision_time(), settings=context.settings)
+        standing = standing_of(context, connection, proposal_id, Caller(name=visitor.name, roles=visitor.roles))
         history = audit.entries(connection, subject_id=proposal_id, limit=50)
         change = changes.of_proposal(connection, proposal_id)
     found = ProposalReport(
@@ -160,6 +155,7 @@ def _shown(
         touched=seen.touched,
         track_record=past,
         approval_hours=context.settings.approval_hours,
+        standing=standing,
     )
     with DRAWING:
         parts = proposal_parts(found)
