@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from meta_pipeline.store.database import Database
     from meta_pipeline.store.integrity import Finding
+    from meta_pipeline.store.whole_backup import Restored, WholeArchive
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -113,19 +114,38 @@ def stop(
 
 @app.command()
 def backup(
-    path: Annotated[Path, typer.Argument(help="File to write, for example loop.dump.")],
+    path: Annotated[Path, typer.Argument(help="File to write, for example loop.backup.")],
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file if it exists.")] = False,
+    tables_only: Annotated[
+        bool, typer.Option("--tables-only", help="The tables alone, in pg_dump's custom format.")
+    ] = False,
+    without_keys: Annotated[
+        bool, typer.Option("--without-keys", help="Leave out the keys that sign policies: then the file holds none.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Write all tables, as they are at one moment, to one compressed file (pg_dump's custom format)."""
-    from meta_pipeline.store.backup import backup as write
+    """Write all tables, as they are at one moment, and the files beside them to one compressed file.
+
+    The files are reports, models, signing keys, audit anchors and alerts of META_PIPELINE_HOME. Keep the file as you
+    keep the keys.
+    """
+    from meta_pipeline.store import backup as tables
+    from meta_pipeline.store import whole_backup
 
     with _unchecked() as database:
-        archive = write(database, path, overwrite=overwrite)
+        if tables_only:
+            dump = tables.backup(database, path, overwrite=overwrite)
+            archive = whole_backup.WholeArchive(path=dump.path, size=dump.size, revision=dump.revision, files=())
+        else:
+            settings = common.settings()
+            archive = whole_backup.backup(database, settings, path, overwrite=overwrite, keys=not without_keys)
+    beside = (
+        "the tables alone" if tables_only else f"{_counted(len(archive.files), 'file')} of {common.settings().home}"
+    )
     common.emit(
-        {"path": str(archive.path), "bytes": archive.size, "revision": archive.revision},
+        _described(archive),
         as_json=as_json,
-        human=_line(f"{archive.path}: {_megabytes(archive.size)}, revision {archive.revision}"),
+        human=_line(f"{archive.path}: {_megabytes(archive.size)}, revision {archive.revision}, {beside}"),
     )
 
 
@@ -134,17 +154,49 @@ def restore(
     path: Annotated[Path, typer.Argument(help="A file that `meta-pipeline db backup` wrote.")],
     as_json: AsJson = False,
 ) -> None:
-    """Fill an empty database from a backup, in one transaction. One with rows in it is refused."""
-    from meta_pipeline.store.backup import restore as read
+    """Fill an empty database from a backup, in one transaction, and put back the files that are missing.
+
+    A database with rows in it is refused. A file that is there is never overwritten.
+    """
+    from meta_pipeline.store import whole_backup
 
     with _unchecked() as database:
-        archive = read(database, path)
+        done = whole_backup.restore(database, common.settings(), path)
         where = _place(database)
     common.emit(
-        {"path": str(archive.path), "bytes": archive.size, "revision": archive.revision, "database": where},
+        {
+            **_described(done.archive),
+            "database": where,
+            "written": list(done.written),
+            "kept": list(done.kept),
+            "elsewhere": list(done.elsewhere),
+        },
         as_json=as_json,
-        human=_line(f"{where}: restored revision {archive.revision} from {archive.path}; run: meta-pipeline db check"),
+        human=lambda console: _print_restored(console, done, where),
     )
+
+
+def _described(archive: "WholeArchive") -> dict[str, JsonValue]:
+    return {
+        "path": str(archive.path),
+        "bytes": archive.size,
+        "revision": archive.revision,
+        "files": list(archive.files),
+    }
+
+
+def _print_restored(console: "Console", done: "Restored", where: str) -> None:
+    archive, home = done.archive, common.settings().home
+    lines = [f"{where}: restored revision {archive.revision} from {archive.path}"]
+    if archive.files:
+        lines.append(f"{home}: {_counted(len(done.written), 'file')} put back of {len(archive.files)}")
+    if done.kept:
+        lines.append(f"left as they are, because they differ from the backup: {', '.join(done.kept)}")
+    if done.elsewhere:
+        place = common.settings().audit_anchor
+        lines.append(f"not put back, because the settings keep them in {place}: {', '.join(done.elsewhere)}")
+    lines.append("next: meta-pipeline db check && meta-pipeline audit verify")
+    console.print("\n".join(lines), markup=False)
 
 
 @contextmanager
@@ -236,3 +288,7 @@ def _line(text: str) -> "Callable[[Console], None]":
 
 def _megabytes(size: int) -> str:
     return f"{size / 1e6:,.1f} MB"
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"

@@ -9,6 +9,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -99,9 +100,12 @@ def test_a_day_with_the_embedded_database(run: Run, home: Path, tmp_path: Path) 
     assert "stopped, started for this answer" in status.out
     assert "0 strategies, 0 campaigns, 0 backtest runs" in status.out
 
-    assert run("backup", "loop.dump").code == 0
-    assert stat.S_IMODE((tmp_path / "loop.dump").stat().st_mode) == 0o600
-    assert run("restore", "loop.dump").code == 0
+    assert run("backup", "loop.backup").out.endswith(f"revision {REVISION}, 0 files of {home}\n")
+    assert stat.S_IMODE((tmp_path / "loop.backup").stat().st_mode) == 0o600
+    assert (
+        run("restore", "loop.backup").out.splitlines()[-1]
+        == "next: meta-pipeline db check && meta-pipeline audit verify"
+    )
     assert run("check").code == 0
     assert postmaster_of(home).process_id() is None
     stopped = run("stop")
@@ -177,18 +181,28 @@ def test_check_says_what_it_looked_at_and_what_it_found(served: Callable[[Databa
 
 
 def test_backup_and_restore_answer_programs_too_and_refuse_what_would_lose_something(
-    served: Callable[[Database], Run], database: Database, empty_database: Database, tmp_path: Path
+    served: Callable[[Database], Run], database: Database, empty_database: Database, tmp_path: Path, home: Path
 ) -> None:
     with database.begin() as connection:
         fill(connection)
-    written = served(database)("backup", "loop.dump", "--json").document
-    assert written["path"] == str(tmp_path / "loop.dump")
-    assert (written["revision"], written["bytes"]) == (REVISION, (tmp_path / "loop.dump").stat().st_size)
-    assert served(database)("backup", "loop.dump").code == 5
-    assert served(database)("backup", "loop.dump", "--overwrite").code == 0
-    assert served(database)("restore", "loop.dump").code == 5
-    assert served(empty_database)("restore", "loop.dump", "--json").document["revision"] == REVISION
+    (home / "reports").mkdir(parents=True)
+    report = home / "reports" / f"{sha256(b'read').hexdigest()}.html"
+    report.write_bytes(b"read")
+    written = served(database)("backup", "loop.backup", "--json").document
+    assert written["path"] == str(tmp_path / "loop.backup")
+    assert (written["revision"], written["bytes"]) == (REVISION, (tmp_path / "loop.backup").stat().st_size)
+    assert written["files"] == [f"reports/{report.name}"]
+    assert served(database)("backup", "loop.backup").code == 5
+    assert served(database)("backup", "loop.backup", "--overwrite", "--without-keys").code == 0
+    assert served(database)("restore", "loop.backup").code == 5
+    report.unlink()
+    restored = served(empty_database)("restore", "loop.backup", "--json").document
+    assert (restored["revision"], restored["written"], restored["kept"]) == (REVISION, written["files"], [])
+    assert report.read_bytes() == b"read"
     assert served(empty_database)("check").code == 0
+    tables = served(database)("backup", "loop.dump", "--tables-only")
+    assert tables.out.endswith(f"revision {REVISION}, the tables alone\n")
+    assert (tmp_path / "loop.dump").read_bytes()[:5] == b"PGDMP"
 
 
 def test_stop_leaves_a_server_of_its_own_alone(served: Callable[[Database], Run], database: Database) -> None:
