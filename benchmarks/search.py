@@ -12,27 +12,34 @@ import argparse
 import hashlib
 import math
 import os
+import shutil
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from meta_pipeline.canonical import digest
 from meta_pipeline.hyperband.brackets import Hyperband
 from meta_pipeline.hyperband.checkpoints import EvaluationRecord
 from meta_pipeline.hyperband.executors import InProcess, LocalPool
-from meta_pipeline.hyperband.ledger import create_or_open, quiet_optuna
+from meta_pipeline.hyperband.ledger import create_or_open, ledger_digest, quiet_optuna
 from meta_pipeline.hyperband.promotion import best_first
 from meta_pipeline.hyperband.protocol import Evaluation, FloatParameter, ParameterValue, Reference, Space
 from meta_pipeline.hyperband.search import Search
 from meta_pipeline.hyperband.search_settings import SearchSettings
 from meta_pipeline.hyperband.slots import Slot
-from meta_pipeline.store.search_ledgers import folder_place
+from meta_pipeline.hyperband.strategy_space import SPACE as FOUR_MODELS
+from meta_pipeline.orchestration.search_worker import checkpoints_of
+from meta_pipeline.settings import Settings
+from meta_pipeline.store.database import Database, open_database
+from meta_pipeline.store.search import forget_checkpoints
+from meta_pipeline.store.search_ledgers import SearchPlace, database_place, folder_place
 
 R, ETA = 81, 3
 UNITS = Hyperband(maximum_resource=R, eta=ETA).units_resumed  # 1,581
@@ -222,20 +229,79 @@ def regret(seeds: int, budgets: tuple[int, ...]) -> None:
     print(f"{'Optuna Hyperband / ours':32}{ratios}")
 
 
+class Four:
+    """The space of the four-model strategy, and noise instead of forests."""
+
+    space = FOUR_MODELS
+    fingerprint = "four"
+
+    def evaluate(
+        self,
+        config: Mapping[str, ParameterValue],
+        r_from: int,  # noqa: ARG002
+        r_to: int,
+        checkpoint: bytes | None,  # noqa: ARG002
+    ) -> Evaluation:
+        """Draw a value."""
+        drawn = int(digest([dict(config), r_to])[:12], 16) / 16**12
+        return Evaluation(metrics={}, value=drawn, constraints={"c": drawn}, returns=np.zeros(3), checkpoint=b"")
+
+
+def four(settings: dict[str, Any]) -> Four:  # noqa: ARG001
+    """Build the evaluator."""
+    return Four()
+
+
 def bookkeeping() -> None:
-    """Print what an iteration costs besides its evaluations: draws, reports, checkpoints, all on disk."""
-    evaluator = Reference(target="benchmarks.search:hartmann", settings={"seed": 0})
-    settings = SearchSettings(
-        name="books", maximum_resource=R, seed=0, evaluator=evaluator, fingerprint="hartmann 0", space=SPACE
-    )
+    """Print what an iteration costs besides its evaluations: draws, leases, reports, checkpoints, all kept."""
+    spaces = {
+        "8 parameters": (Reference(target="benchmarks.search:hartmann", settings={"seed": 0}), SPACE, "hartmann 0"),
+        "22 parameters": (Reference(target="benchmarks.search:four"), FOUR_MODELS, "four"),
+    }
+    print("\nBookkeeping of one iteration: 143 configurations, 206 evaluations (the bar is 2 s)")
     with tempfile.TemporaryDirectory() as folder:
-        place = folder_place(Path(folder))
-        started, cpu = time.perf_counter(), time.process_time()
-        search = Search(create_or_open(place.storage, settings), place.checkpoints, worker="bench", clock=time.time)
-        search.run(InProcess())
-        wall, cpu = time.perf_counter() - started, time.process_time() - cpu
-    print("\nBookkeeping of one iteration (143 configurations, 206 evaluations, journal and checkpoints on disk)")
-    print(f"  {wall:.2f} s wall, {cpu:.2f} s of processor time; the bar is 2 s")
+        os.environ["META_PIPELINE_HOME"] = folder  # where what keeps checkpoints looks for the database
+        os.environ.pop("META_PIPELINE_DATABASE_URL", None)
+        with open_database(Settings()) as database:
+            plain = folder_place(Path(folder) / "plain").checkpoints
+            shared = database_place(database, checkpoints_of("books", database))
+            stores = {
+                "journal, checkpoints in a folder": folder_place(Path(folder)),
+                "PostgreSQL, checkpoints as well": shared,
+                "PostgreSQL by Optuna's own storage": replace(shared, storage=_optunas_own(shared), checkpoints=plain),
+            }
+            for parameters, (evaluator, space, fingerprint) in spaces.items():
+                for described, place in stores.items():
+                    settings = SearchSettings(
+                        name=f"{described} {parameters}", maximum_resource=R, evaluator=evaluator,
+                        fingerprint=fingerprint, space=space,
+                    )  # fmt: skip
+                    _forget(place, database)
+                    begun, cpu = time.perf_counter(), time.process_time()
+                    ledger = create_or_open(place.storage, settings)
+                    entries = Search(ledger, place.checkpoints, worker="bench", clock=time.time).run(InProcess())
+                    wall, cpu = time.perf_counter() - begun, time.process_time() - cpu
+                    print(
+                        f"  {parameters:14}{described:36}{wall:6.2f} s wall,{cpu:6.2f} s of processor time here, "
+                        f"digest {ledger_digest(entries)[:8]}"
+                    )
+
+
+def _optunas_own(place: SearchPlace) -> Any:
+    from optuna.storages import RDBStorage
+
+    with quiet_optuna():
+        return RDBStorage(place.storage.url, engine_kwargs=place.storage.engine_kwargs)  # type: ignore[attr-defined]
+
+
+def _forget(place: SearchPlace, database: Database) -> None:
+    """Drop the checkpoints of the search before, which would be found."""
+    with database.begin() as connection:
+        forget_checkpoints(connection, "books")
+    folder = place.checkpoints.settings.get("folder")
+    if folder:
+        shutil.rmtree(str(folder), ignore_errors=True)
+        Path(str(folder)).mkdir(parents=True)
 
 
 def forests(bars: int, workers: int) -> None:
