@@ -38,7 +38,6 @@ __all__ = [
     "AFTERWARDS",
     "APPLY",
     "APPROVE",
-    "DECIDING",
     "ELIGIBLE",
     "EXEMPT",
     "REJECT",
@@ -360,9 +359,6 @@ REVIEW: Final[tuple[Checker, ...]] = (content, *_OPEN, *_NOW)
 """What an approver wants to see passed before deciding."""
 
 APPROVE: Final[tuple[Checker, ...]] = (content, a_person, second_person, on_the_list, signed, *_OPEN)
-DECIDING: Final[tuple[Checker, ...]] = (content, a_person, second_person, on_the_list, *_OPEN, *_NOW)
-"""What the one who is about to decide sees: all that approving and applying will ask, but for the signature."""
-
 REJECT: Final[tuple[Checker, ...]] = (a_person, on_the_list, signed)
 
 ELIGIBLE: Final[tuple[Checker, ...]] = (a_person, second_person, on_the_list, can_sign)

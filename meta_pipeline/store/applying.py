@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 from meta_pipeline import failpoints
 from meta_pipeline.canonical import JsonValue
 from meta_pipeline.errors import InputError, MetaPipelineError, NotFound, Unhealthy
-from meta_pipeline.proposals.checks import APPLY, DECIDING, EXEMPT, REVIEW, error_of, first_failure, run_checks
+from meta_pipeline.proposals.checks import APPLY, EXEMPT, REVIEW, error_of, first_failure, run_checks
 from meta_pipeline.proposals.configs import with_level
 from meta_pipeline.proposals.decision import ApplyResult
 from meta_pipeline.proposals.diff import sentence, touched_keys
@@ -185,13 +185,10 @@ def _situation(
     now: datetime,
     rules: Rules,
     lock: bool,
-    viewer: str | None = None,
     applier: str | None = None,
 ) -> Situation:
     approval = rows.approval_of(connection, record.proposal_id)
-    return situation(
-        connection, record, now=now, rules=rules, approver=viewer, approval=approval, lock=lock, applier=applier
-    )
+    return situation(connection, record, now=now, rules=rules, approval=approval, lock=lock, applier=applier)
 
 
 def _judge(seen: Situation, checkers: tuple[Checker, ...]) -> ApplyResult:
@@ -251,22 +248,15 @@ def _end_if_over(connection: Connection, record: ProposalRecord, failed: Check, 
         audit.append(connection, event, actor=actor, at=now)
 
 
-def preview(
-    connection: Connection, proposal_id: str, *, now: datetime, rules: Rules, viewer: str | None = None
-) -> ApplyResult:
+def preview(connection: Connection, proposal_id: str, *, now: datetime, rules: Rules) -> ApplyResult:
     """Show what applying a proposal would do, with every check, without writing or locking anything.
 
-    Parameters
-    ----------
-    viewer
-        Who is about to decide. Without one, of a proposal that nobody has decided on only those checks are made that
-        do not depend on who decides.
+    Of a proposal that nobody has decided on, only those checks are made that do not depend on who decides; what would
+    be asked of whom says `standing.read_standing`.
     """
     record = rows.get(connection, proposal_id)
-    if record.status is not Status.PENDING:
-        return _judge(_situation(connection, record, now=now, rules=rules, lock=False), APPLY)
-    checkers = REVIEW if viewer is None else DECIDING
-    return _judge(_situation(connection, record, now=now, rules=rules, lock=False, viewer=viewer), checkers)
+    checkers = REVIEW if record.status is Status.PENDING else APPLY
+    return _judge(_situation(connection, record, now=now, rules=rules, lock=False), checkers)
 
 
 def refused(proposal_id: str, error: MetaPipelineError) -> ApplyResult:

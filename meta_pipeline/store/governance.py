@@ -82,17 +82,9 @@ def decide(
     return [_decide_isolated(database, decision, act, twice=twice) for decision in decisions]
 
 
-def preview(
-    connection: Connection, proposal_id: str, *, now: datetime, settings: Settings, viewer: str | None = None
-) -> ApplyResult:
-    """Show what applying a proposal would do, with every check, without writing or locking anything.
-
-    Parameters
-    ----------
-    viewer
-        Who is about to decide: then the checks of who may are made too.
-    """
-    return _preview(connection, proposal_id, now=now, rules=rules_of(settings), viewer=viewer)
+def preview(connection: Connection, proposal_id: str, *, now: datetime, settings: Settings) -> ApplyResult:
+    """Show what applying a proposal would do, with every check, without writing or locking anything."""
+    return _preview(connection, proposal_id, now=now, rules=rules_of(settings))
 
 
 def standing(
