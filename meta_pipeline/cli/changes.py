@@ -47,11 +47,12 @@ def list_(
 def show(change_id: ChangeId, as_json: AsJson = False) -> None:
     """Show one change: what it did, who approved and applied it, whether it is in force, and its audit entries."""
     from meta_pipeline.outcomes.plan import exit_plan
-    from meta_pipeline.store import audit, change_outcomes, changes, proposals, strategies
+    from meta_pipeline.store import applied_together, audit, change_outcomes, changes, proposals, strategies
 
     with common.open_database() as database, database.connect() as connection:
         found = changes.find(connection, change_id)
         record = changes.get(connection, found)
+        batch = applied_together.applied_with(connection, found)
         approval = proposals.approval_of(connection, record.proposal_id)
         live = strategies.live_config(connection, record.strategy_id)
         now = changes.three_way(record, live.config)
@@ -61,11 +62,12 @@ def show(change_id: ChangeId, as_json: AsJson = False) -> None:
     approved = {} if approval is None else {"approved_by": approval.approver, "approval_reason": approval.reason}
 
     def human(console: "Console") -> None:
-        from meta_pipeline.report.outcomes import outcome_facts
+        from meta_pipeline.report.outcomes import outcome_facts, together_facts
         from meta_pipeline.report.text import visible
 
         otherwise = record.evaluation_missing_reason or changes.NOT_JUDGED
         facts = _facts(record, approved, live=now.text())
+        facts += together_facts(batch, found)
         facts += outcome_facts(looks[0] if looks else None, otherwise=otherwise)
         facts += [("exit plan", sentence) for sentence in plan.sentences()]
         for what, value in facts:
@@ -75,6 +77,7 @@ def show(change_id: ChangeId, as_json: AsJson = False) -> None:
     payload: JsonValue = {
         **change_json(record),
         **approved,
+        "together": [one.change_id for one in batch if one.change_id != found],
         "three_way": now.text(),
         "live_version": live.version,
         "outcome": looks[0].body if looks else None,

@@ -168,11 +168,11 @@ def _confirmed(database: "Database", proposal_id: str, verdict: str, *, as_json:
     """Show the proposal, and have the person type the start of the digest of what was shown."""
     from meta_pipeline.report.approval import approval_sheet
     from meta_pipeline.report.outcomes import track_record
-    from meta_pipeline.store import change_outcomes, governance, proposals
+    from meta_pipeline.store import governance, proposals, scorecards
 
     with database.connect() as connection:
         record = proposals.get(connection, proposal_id)
-        past = track_record(change_outcomes.scorecard(connection), record.draft.proposal_type)
+        past = track_record(scorecards.scorecard(connection), record.draft.proposal_type)
         now, who = common.time_of(database), common.actor()
         seen = governance.preview(connection, proposal_id, now=now, settings=common.settings())
         standing = governance.standing(connection, proposal_id, viewer=who, now=now, settings=common.settings())

@@ -113,6 +113,7 @@ def future(
         "changes": [
             {
                 "change_id": one.change_id,
+                "together": list(one.together),
                 "strategy_id": one.strategy_id,
                 "outcome": one.outcome,
                 "kept": one.kept,
@@ -126,9 +127,12 @@ def future(
     }
 
     def human(console: "Console") -> None:
-        from meta_pipeline.report.outcomes import judged_table
+        from meta_pipeline.report.outcomes import judged_table, judged_with
 
-        rows = [(one.strategy_id, one.look, "kept" if one.kept else "") for one in judged]
+        rows = [
+            (one.strategy_id, one.look, "; ".join(filter(None, ["kept" if one.kept else "", judged_with(one)])))
+            for one in judged
+        ]
         console.print(judged_table(rows).rich())
         for one in judged:
             if one.look is not None:

@@ -62,7 +62,7 @@ def list_(
 def show(proposal_id: ProposalId, as_json: AsJson = False) -> None:
     """Show one proposal as an approver reads it: who may decide, every check for you now, what has happened to it."""
     from meta_pipeline.outcomes.plan import exit_plan
-    from meta_pipeline.store import audit, change_outcomes, governance, proposals
+    from meta_pipeline.store import audit, governance, proposals, scorecards
 
     settings = common.settings()
     with common.open_database() as database, database.connect() as connection:
@@ -72,7 +72,7 @@ def show(proposal_id: ProposalId, as_json: AsJson = False) -> None:
             connection, found, viewer=common.actor(), now=common.time_of(database), settings=settings
         )
         history = audit.entries(connection, subject_id=found, limit=100)
-        scores = change_outcomes.scorecard(connection)
+        scores = scorecards.scorecard(connection)
 
     def human(console: "Console") -> None:
         from meta_pipeline.report.approval import approval_sheet
@@ -121,10 +121,10 @@ def diff(proposal_id: ProposalId, as_json: AsJson = False) -> None:
 @app.command()
 def scorecard(as_json: AsJson = False) -> None:
     """Show what proposals of each type claimed, and what their changes brought."""
-    from meta_pipeline.store import change_outcomes
+    from meta_pipeline.store import scorecards
 
     with common.open_database() as database, database.connect() as connection:
-        scores = change_outcomes.scorecard(connection)
+        scores = scorecards.scorecard(connection)
 
     def human(console: "Console") -> None:
         from meta_pipeline.report.outcomes import scorecard_table

@@ -13,7 +13,7 @@ def proposal_reports(database: "Database") -> "ProposalReports":
     """Return what writes the report of a proposal as it is saved."""
     from meta_pipeline.report.files import ProposalReports, report_files
     from meta_pipeline.report.outcomes import track_record
-    from meta_pipeline.store.change_outcomes import scorecard
+    from meta_pipeline.store.scorecards import scorecard
 
     settings = common.settings()
     with database.connect() as connection:

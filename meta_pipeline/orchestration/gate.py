@@ -101,7 +101,7 @@ def _metadata(results: "list[DecisionResult]") -> dict[str, Any]:
 def _track_record(database: DatabaseResource) -> dict[str, Any]:
     """Show, beside the verdicts, what earlier proposals of each type claimed and brought."""
     from meta_pipeline.report.outcomes import scorecard_table
-    from meta_pipeline.store.change_outcomes import scorecard
+    from meta_pipeline.store.scorecards import scorecard
 
     with database.connect() as connection:
         return {"track record": table_value(scorecard_table(scorecard(connection)))}

@@ -212,8 +212,8 @@ def sheets(
         How long an approval will hold, and which rules there are.
     """
     from meta_pipeline.report.outcomes import track_record
-    from meta_pipeline.store.change_outcomes import scorecard
     from meta_pipeline.store.governance import preview, standing
+    from meta_pipeline.store.scorecards import scorecard
 
     scores = scorecard(connection)
     parts = []

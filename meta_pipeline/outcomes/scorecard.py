@@ -18,12 +18,16 @@ OVERCLAIM: Final = 0.5
 
 @dataclass(frozen=True, kw_only=True)
 class ScoredChange:
-    """One judged change: its proposal's type, what was claimed, and what was realised (None: not known yet)."""
+    """One judged change: its proposal's type, what was claimed, and what was realised (None: not known yet).
+
+    `n_changes`: how many were applied together and have this one outcome; `claimed` is then the sum of their claims.
+    """
 
     proposal_type: str
     claimed: float | None
     realised: float | None
     verdict: str
+    n_changes: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +37,7 @@ class Score:
     Parameters
     ----------
     n_changes, n_realised
-        Changes applied, and those with both a claim and an outcome.
+        Changes applied, and outcomes that can be held against a claim: those applied together have one.
     claimed, realised
         Means over the latter; None if there are none.
     lower, upper
@@ -103,10 +107,10 @@ def _score(kind: str, changes: list[ScoredChange]) -> Score:
         reason = f"{len(both)} with a claim and an outcome; an interval needs two"
     verdicts: dict[str, int] = {}
     for one in changes:
-        verdicts[one.verdict] = verdicts.get(one.verdict, 0) + 1
+        verdicts[one.verdict] = verdicts.get(one.verdict, 0) + one.n_changes
     return Score(
         proposal_type=kind,
-        n_changes=len(changes),
+        n_changes=sum(one.n_changes for one in changes),
         n_realised=len(both),
         claimed=float(np.mean([claim for claim, _ in both])) if both else None,
         realised=float(realised.mean()) if both else None,

@@ -188,11 +188,15 @@ class Approval:
 
 
 def compatible(one: ProposalDraft, other: ProposalDraft) -> bool:
-    """Say whether two changes can be applied together: one strategy, version and evidence, and different keys."""
-    same = (one.strategy_id, one.base_version, one.evidence_digest)
-    return same == (other.strategy_id, other.base_version, other.evidence_digest) and not related(
-        one.target_component, other.target_component
+    """Say whether two changes can be applied together: one strategy, version and evidence, and different keys.
+
+    They are then judged together, so one rule has to be fixed for the outcome of both.
+    """
+    same = (one.strategy_id, one.base_version, one.evidence_digest) == (
+        *(other.strategy_id, other.base_version, other.evidence_digest),
     )
+    one_rule = one.outcome_rule == other.outcome_rule
+    return same and one_rule and not related(one.target_component, other.target_component)
 
 
 def _check_sha256(what: str, text: str) -> None:

@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Any
 from meta_pipeline.outcomes.scorecard import Score
 from meta_pipeline.report.approval import TrackRecord
 from meta_pipeline.report.table import MISSING, Column, Kind, Table, interval
+from meta_pipeline.report.tables import change_text
 
 if TYPE_CHECKING:
-    from meta_pipeline.store.change_outcomes import Look
+    from meta_pipeline.store.change_outcomes import Judged, Look
+    from meta_pipeline.store.changes import ChangeRecord
 
 
 def outcome_facts(look: "Look | None", *, otherwise: str) -> list[tuple[str, str]]:
@@ -38,6 +40,26 @@ def outcome_facts(look: "Look | None", *, otherwise: str) -> list[tuple[str, str
         ("judged until", f"{look.judged_until}{_simulated(look.simulated)}"),
     ]
     return facts + [("left out", text) for text in body["left_out"]]
+
+
+def together_facts(batch: "Sequence[ChangeRecord]", change_id: str) -> list[tuple[str, str]]:
+    """Say with which other changes one was applied in one transaction; nothing, if it was applied alone."""
+    others = [
+        f"{one.change_id} ({one.target_component} {change_text(one.previous_value, one.new_value)}"
+        f"{', reverted' if one.is_reverted else ''})"
+        for one in batch
+        if one.change_id != change_id
+    ]
+    if not others:
+        return []
+    before = batch[0].base_version
+    return [("together", f"applied together with {', '.join(others)}; judged as one, against version {before}")]
+
+
+def judged_with(one: "Judged") -> str:
+    """Say which other changes a look was also about; empty, if none."""
+    others = [name for name in one.together if name != one.change_id]
+    return f"judged as one with {', '.join(others)}" if others else ""
 
 
 def figures_text(body: Mapping[str, Any]) -> str:

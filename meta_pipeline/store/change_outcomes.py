@@ -4,23 +4,24 @@ Belongs here: what a look reads and what it writes, in one transaction. Does not
 and reverting by itself (auto_revert).
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Any, Final
 
 from sqlalchemy import Connection, Row, select, update
-from sqlalchemy.dialects.postgresql import distinct_on, insert
+from sqlalchemy.dialects.postgresql import insert
 
 from meta_pipeline import failpoints
 from meta_pipeline.errors import InputError
 from meta_pipeline.outcomes.judgement import FIGURES, Judgement, Verdict, judge_outcome
 from meta_pipeline.outcomes.plan import rule_in
-from meta_pipeline.outcomes.scorecard import Score, ScoredChange, score
 from meta_pipeline.proposals.identity import MACHINE_ACTOR
 from meta_pipeline.proposals.outcome_rule import OutcomeRule
 from meta_pipeline.proposals.states import Status
 from meta_pipeline.settings import Settings
 from meta_pipeline.store import audit, changes, proposal_rows, strategies
+from meta_pipeline.store.applied_together import all_applied, applied_with
 from meta_pipeline.store.database import Database
 from meta_pipeline.store.outcome_days import (
     Span,
@@ -31,7 +32,7 @@ from meta_pipeline.store.outcome_days import (
     source_of,
     span_of,
 )
-from meta_pipeline.store.schema import config_change_log, meta_config_proposals
+from meta_pipeline.store.schema import config_change_log
 from meta_pipeline.store.schema_outcomes import change_outcomes
 from meta_pipeline.store.transactions import in_transaction
 
@@ -74,7 +75,9 @@ class Judged:
     outcome
         "judged"; "known": the days were looked at before, nothing was written; "no days": none is over yet.
     kept
-        Whether the proposal became KEPT by this look.
+        Whether the proposal became KEPT by this look; those of all changes that were judged with it, too.
+    together
+        All changes that were applied in one transaction and judged as one; empty for a change that was applied alone.
     """
 
     change_id: str
@@ -82,6 +85,7 @@ class Judged:
     outcome: str
     look: Look | None = None
     kept: bool = False
+    together: tuple[str, ...] = ()
 
 
 def judge_change(
@@ -95,8 +99,9 @@ def judge_change(
 ) -> Judged:
     """Judge one change by its days up to and including `until`, and write the look down.
 
-    Replays run outside any transaction. The look, the figures beside the change, the status KEPT and the audit entry
-    are written in one; looking again at the same days adds nothing.
+    Changes that were applied in one transaction are judged as one, against the configuration before all of them, and
+    the same look is written down for each. Replays run outside any transaction. The look, the figures beside the
+    change, the status KEPT and the audit entry are written in one; looking again at the same days adds nothing.
 
     Parameters
     ----------
@@ -111,64 +116,94 @@ def judge_change(
         If the replay cannot be loaded or used, or simulated days are asked of a source that has only real ones.
     """
     with database.connect() as connection:
-        change = changes.get(connection, change_id)
-        span = span_of(connection, change.strategy_id, change.new_version)
-        last = span.until(until)
+        batch = applied_with(connection, change_id)
+        strategy_id = batch[-1].strategy_id
+        span = span_of(connection, strategy_id, batch[-1].new_version)
         latest = latest_look(connection, change_id)
-        rule = rule_in(proposal_rows.get(connection, change.proposal_id).draft)
-    known = Judged(change_id=change_id, strategy_id=change.strategy_id, outcome="known", look=latest)
-    if last is None:
-        return known if latest is not None else Judged(
-            change_id=change_id, strategy_id=change.strategy_id, outcome="no days"
-        )  # fmt: skip
-    if latest is not None and latest.judged_until >= last:
-        return known
-    judgement, held_back = _judgement(database, change, rule, span, last, settings, simulated=simulated)
-
-    if rule is not None and judgement.n_days >= rule.evaluation_days and judgement.last_day is not None:
-        last = judgement.last_day  # later days were not looked at
+        rules = _rules_of(connection, batch)
+    answer = Judged(
+        change_id=change_id,
+        strategy_id=strategy_id,
+        outcome="no days" if latest is None else "known",
+        look=latest,
+        together=_together(batch),
+    )
+    last = span.until(until)
+    if last is None or (latest is not None and latest.judged_until >= last):
+        return answer
+    if span.is_empty:
+        judgement, held_back = _nothing(_no_day(batch, span)), False
+    else:
+        judgement, held_back = _judgement(database, batch, rules, span, last, settings, simulated=simulated)
+        if _is_complete(judgement, rules) and judgement.last_day is not None:
+            last = judgement.last_day  # later days were not looked at
 
     def work(connection: Connection) -> Judged:
-        return _write(connection, change_id, judgement, last, now=now, simulated=held_back)
+        return _write(connection, answer, judgement, last, now=now, simulated=held_back)
 
     written = in_transaction(database, work)
     failpoints.reach("outcome.committed")
     return written
 
 
+def _rules_of(connection: Connection, batch: Sequence[changes.ChangeRecord]) -> tuple[OutcomeRule | None, ...]:
+    """Return the different outcome rules that were fixed for changes applied together."""
+    found = [rule_in(proposal_rows.get(connection, change.proposal_id).draft) for change in batch]
+    return tuple(rule for number, rule in enumerate(found) if rule not in found[:number])
+
+
+def _is_complete(judgement: Judgement, rules: Sequence[OutcomeRule | None]) -> bool:
+    return all(rule is not None and judgement.n_days >= rule.evaluation_days for rule in rules)
+
+
+def _no_day(batch: Sequence[changes.ChangeRecord], span: Span) -> str:
+    return (
+        f"version {span.next_version} took the place of version {batch[-1].new_version} before that had a whole day "
+        "(UTC) of its own, so there is nothing to judge"
+    )
+
+
+def _together(batch: Sequence[changes.ChangeRecord]) -> tuple[str, ...]:
+    return tuple(change.change_id for change in batch) if len(batch) > 1 else ()
+
+
 def _judgement(
     database: Database,
-    change: changes.ChangeRecord,
-    rule: OutcomeRule | None,
+    batch: Sequence[changes.ChangeRecord],
+    rules: Sequence[OutcomeRule | None],
     span: Span,
     last: date,
     settings: Settings,
     *,
     simulated: bool,
 ) -> tuple[Judgement, bool]:
+    rule = rules[0]
+    if len(rules) > 1:
+        return _nothing(
+            "different outcome rules were fixed for the changes applied together, so none judges all"
+        ), False
     if rule is None:
         why = "no outcome rule was fixed when it was approved, and none is chosen afterwards"
         return _nothing(why), False
-    source = source_of(database, change.strategy_id, settings)
+    strategy_id = batch[-1].strategy_id
+    source = source_of(database, strategy_id, settings)
     if simulated and not source.held_back:
         raise InputError(
-            f"the days of {change.strategy_id} come from {source.name}, which holds no days for the future; "
+            f"the days of {strategy_id} come from {source.name}, which holds no days for the future; "
             "only the lab's strategies can be judged ahead of time"
         )
     with database.connect() as connection:
-        before = config_of(connection, change.strategy_id, change.base_version)
-        after = config_of(connection, change.strategy_id, change.new_version)
+        before = config_of(connection, strategy_id, batch[0].base_version)
+        after = config_of(connection, strategy_id, batch[-1].new_version)
         try:
-            markets = chosen_markets(connection, change.strategy_id, rule)
+            markets = chosen_markets(connection, strategy_id, rule)
         except InputError as error:
             return _nothing(str(error)), source.held_back
-    found = days_of(
-        source, change.strategy_id, before=before, after=after, markets=markets, first=span.first, last=last
-    )
+    found = days_of(source, strategy_id, before=before, after=after, markets=markets, first=span.first, last=last)
     control = control_of(
         database,
         found,
-        change.strategy_id,
+        strategy_id,
         before=before,
         source=source,
         first=span.first,
@@ -188,61 +223,61 @@ def _nothing(reason: str) -> Judgement:
 
 
 def _write(
-    connection: Connection, change_id: str, judgement: Judgement, last: date, *, now: datetime, simulated: bool
+    connection: Connection, answer: Judged, judgement: Judgement, last: date, *, now: datetime, simulated: bool
 ) -> Judged:
-    strategy_id = changes.get(connection, change_id).strategy_id
-    strategies.lock(connection, strategy_id)
+    strategies.lock(connection, answer.strategy_id)
     failpoints.reach("outcome.locked")
-    change = changes.get(connection, change_id)
+    batch = applied_with(connection, answer.change_id)
     effect = judgement.effect
+    look = {
+        "judged_until": last,
+        "simulated": simulated,
+        "looked_at": now,
+        "n_days": judgement.n_days,
+        "verdict": str(judgement.verdict),
+        "reason": judgement.reason,
+        "estimate": None if effect is None else effect.estimate,
+        "lower_bound": None if effect is None else effect.lower,
+        "upper_bound": None if effect is None else effect.upper,
+        "body": {**judgement.to_json(), "together": list(answer.together)},
+    }
     added = connection.execute(
         insert(change_outcomes)
-        .values(
-            change_id=change_id,
-            judged_until=last,
-            simulated=simulated,
-            looked_at=now,
-            n_days=judgement.n_days,
-            verdict=str(judgement.verdict),
-            reason=judgement.reason,
-            estimate=None if effect is None else effect.estimate,
-            lower_bound=None if effect is None else effect.lower,
-            upper_bound=None if effect is None else effect.upper,
-            body=judgement.to_json(),
-        )
+        .values([{"change_id": change.change_id, **look} for change in batch])
         .on_conflict_do_nothing()
         .returning(_COLUMNS.change_id)
-    ).one_or_none()
+    ).all()
     failpoints.reach("outcome.recorded")
-    if added is None:  # somebody looked at the same days meanwhile
-        return Judged(
-            change_id=change_id, strategy_id=strategy_id, outcome="known", look=latest_look(connection, change_id)
-        )
-    _write_figures(connection, change_id, judgement)
+    if not added:  # somebody looked at the same days meanwhile
+        return replace(answer, outcome="known", look=latest_look(connection, answer.change_id))
+    for change in batch:
+        _write_figures(connection, change.change_id, judgement)
     failpoints.reach("outcome.logged")
-    kept = _keep(connection, change, judgement)
+    # What is left of changes applied together was never judged by itself.
+    whole = not any(change.is_reverted for change in batch)
+    kept = {change.change_id: whole and _keep(connection, change, judgement) for change in batch}
     failpoints.reach("outcome.moved")
-    event = audit.Event(
+    events = [_event(change, answer, look, kept=kept[change.change_id]) for change in batch]
+    audit.append_all(connection, events, actor=MACHINE_ACTOR, at=now)
+    failpoints.reach("outcome.audited")
+    seen = latest_look(connection, answer.change_id)
+    return replace(answer, outcome="judged", look=seen, kept=any(kept.values()))
+
+
+def _event(change: changes.ChangeRecord, answer: Judged, look: Mapping[str, Any], *, kept: bool) -> audit.Event:
+    return audit.Event(
         action="change.judge",
         subject_type="change",
-        subject_id=change_id,
+        subject_id=change.change_id,
         payload={
-            "verdict": str(judgement.verdict),
-            "judged_until": last.isoformat(),
-            "simulated": simulated,
-            "n_days": judgement.n_days,
+            "verdict": look["verdict"],
+            "judged_until": look["judged_until"].isoformat(),
+            "simulated": look["simulated"],
+            "n_days": look["n_days"],
             "kept": kept,
-            "reason": judgement.reason,
+            "reason": look["reason"],
+            **({"together": list(answer.together)} if answer.together else {}),
         },
-    )
-    audit.append(connection, event, actor=MACHINE_ACTOR, at=now)
-    failpoints.reach("outcome.audited")
-    return Judged(
-        change_id=change_id,
-        strategy_id=strategy_id,
-        outcome="judged",
-        look=latest_look(connection, change_id),
-        kept=kept,
     )
 
 
@@ -265,8 +300,8 @@ def _write_figures(connection: Connection, change_id: str, judgement: Judgement)
 
 
 def _keep(connection: Connection, change: changes.ChangeRecord, judgement: Judgement) -> bool:
-    """Move the proposal to KEPT, if that is the verdict and its change is in force."""
-    if judgement.verdict is not Verdict.KEEP or change.is_reverted:
+    """Move the proposal to KEPT, if that is the verdict."""
+    if judgement.verdict is not Verdict.KEEP:
         return False
     record = proposal_rows.get(connection, change.proposal_id)
     if record.status is not Status.APPLIED:
@@ -276,25 +311,25 @@ def _keep(connection: Connection, change: changes.ChangeRecord, judgement: Judge
 
 
 def due(connection: Connection, *, strategy_id: str | None = None) -> list[str]:
-    """Return the changes whose evaluation is not over, the oldest first.
+    """Return the changes whose evaluation is not over, the oldest first; of those applied together, the last one.
 
     Over is an evaluation once its days are used up: those of the rule, or those until the next version took over.
     """
     return [
-        change.change_id
-        for change in reversed(changes.list_changes(connection, strategy_id=strategy_id))
-        if not _over(connection, change, latest_look(connection, change.change_id))
+        batch[-1].change_id
+        for batch in all_applied(connection, strategy_id=strategy_id)
+        if not _over(connection, batch, latest_look(connection, batch[-1].change_id))
     ]
 
 
-def _over(connection: Connection, change: changes.ChangeRecord, latest: Look | None) -> bool:
-    span = span_of(connection, change.strategy_id, change.new_version)
-    if span.is_empty or (latest is not None and span.last is not None and latest.judged_until >= span.last):
-        return True
+def _over(connection: Connection, batch: Sequence[changes.ChangeRecord], latest: Look | None) -> bool:
     if latest is None:
         return False
-    rule = rule_in(proposal_rows.get(connection, change.proposal_id).draft)
-    return rule is None or latest.n_days >= rule.evaluation_days
+    span = span_of(connection, batch[-1].strategy_id, batch[-1].new_version)
+    if span.last is not None and latest.judged_until >= span.last:
+        return True
+    rules = _rules_of(connection, batch)
+    return len(rules) > 1 or rules[0] is None or latest.n_days >= rules[0].evaluation_days
 
 
 def looks(connection: Connection, change_id: str) -> list[Look]:
@@ -315,43 +350,3 @@ def latest_look(connection: Connection, change_id: str) -> Look | None:
 
 def _look(row: Row[Any]) -> Look:
     return Look(**row._asdict())
-
-
-def scorecard(connection: Connection) -> tuple[Score, ...]:
-    """Score every type of proposals: what was claimed for applied changes, and what the last look at each found.
-
-    A change counts as realised once its effect was judged at all (KEEP, REVERT or INCONCLUSIVE).
-    """
-    latest = (
-        select(_COLUMNS.change_id, _COLUMNS.verdict, _COLUMNS.estimate)
-        .ext(distinct_on(_COLUMNS.change_id))
-        .order_by(_COLUMNS.change_id, _COLUMNS.judged_until.desc())
-        .subquery()
-    )
-    log, proposed = config_change_log.c, meta_config_proposals.c
-    rows = connection.execute(
-        select(
-            log.change_type,
-            proposed.expected_sharpe_improvement,
-            proposed.outcome_rule,
-            latest.c.verdict,
-            latest.c.estimate,
-        )
-        .join(meta_config_proposals, proposed.proposal_id == log.proposal_id)
-        .outerjoin(latest, latest.c.change_id == log.change_id)
-        .order_by(log.change_type, log.change_id)
-    )
-    return score(
-        ScoredChange(
-            proposal_type=row.change_type,
-            claimed=row.expected_sharpe_improvement,
-            realised=row.estimate if _is_judged(row) else None,
-            verdict=row.verdict or "NOT_JUDGED",
-        )
-        for row in rows
-    )
-
-
-def _is_judged(row: Any) -> bool:
-    in_sharpe = (row.outcome_rule or {}).get("metric") == "sharpe_ratio"
-    return in_sharpe and row.verdict in {Verdict.KEEP, Verdict.REVERT, Verdict.INCONCLUSIVE}

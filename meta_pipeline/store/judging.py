@@ -8,6 +8,7 @@ from meta_pipeline.errors import DatabaseUnavailable, SchemaMismatch
 from meta_pipeline.outcomes.judgement import Verdict
 from meta_pipeline.settings import Settings
 from meta_pipeline.store import auto_revert, change_outcomes, changes
+from meta_pipeline.store.applied_together import all_applied
 from meta_pipeline.store.auto_revert import Recommendation
 from meta_pipeline.store.change_outcomes import Judged
 from meta_pipeline.store.database import Database
@@ -20,7 +21,7 @@ class Night:
     Parameters
     ----------
     judged
-        Every change that was due, with its look.
+        Every change that was due, with its look; those applied together once, under the last of them.
     recommendations
         What follows from verdicts REVERT: done, or for a person to do.
     failed
@@ -34,7 +35,7 @@ class Night:
     @property
     def kept(self) -> tuple[str, ...]:
         """Changes that became KEPT."""
-        return tuple(one.change_id for one in self.judged if one.kept)
+        return tuple(name for one in self.judged if one.kept for name in one.together or (one.change_id,))
 
 
 def yesterday(now: datetime) -> date:
@@ -98,9 +99,10 @@ def judge_all(
     with database.connect() as connection:
         # A verdict stays one to act on when the evaluation is over, until somebody has.
         called_for = [
-            change.change_id
-            for change in changes.list_changes(connection, strategy_id=strategy_id, reverted=False)
-            if change.outcome_verdict == Verdict.REVERT and (strategies is None or change.strategy_id in strategies)
+            batch[-1].change_id
+            for batch in all_applied(connection, strategy_id=strategy_id)
+            if any(change.outcome_verdict == Verdict.REVERT and not change.is_reverted for change in batch)
+            and (strategies is None or batch[0].strategy_id in strategies)
         ]
     follows = [auto_revert.act_on(database, change_id, now=now, settings=settings) for change_id in called_for]
     return Night(

@@ -52,8 +52,16 @@ class Span:
         return self.last is not None and self.last < self.first
 
     def until(self, day: date) -> date | None:
-        """Return the last day of the span that is over by `day`, or None if none is."""
-        last = day if self.last is None else min(day, self.last)
+        """Return the last day of the span that is over by `day`, or None if none is.
+
+        Of an empty span it is the day on which the next version came: from then on there is nothing to wait for.
+        """
+        if self.last is None:
+            return None if day < self.first else day
+        if self.is_empty:
+            came = self.last + ONE_DAY
+            return came if came <= day else None
+        last = min(day, self.last)
         return None if last < self.first else last
 
 

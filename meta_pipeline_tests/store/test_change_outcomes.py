@@ -9,7 +9,8 @@ from sqlalchemy import text
 
 from meta_pipeline.errors import InputError
 from meta_pipeline.proposals.states import Status
-from meta_pipeline.store import auto_revert, change_outcomes, changes, governance, judging
+from meta_pipeline.store import auto_revert, change_outcomes, changes, governance, judging, scorecards
+from meta_pipeline.store.applied_together import applied_with
 from meta_pipeline.store.change_outcomes import Judged, judge_change
 from meta_pipeline.store.database import Database
 from meta_pipeline.store.outcome_days import span_of
@@ -75,7 +76,7 @@ def test_a_good_change_is_kept_with_its_figures_and_looking_again_adds_nothing(d
     assert judge(database, change_id, 100).outcome == "known"
     with database.connect() as connection:
         assert len(change_outcomes.looks(connection, change_id)) == 2
-        (score,) = change_outcomes.scorecard(connection)
+        (score,) = scorecards.scorecard(connection)
     assert (score.n_changes, score.claimed, score.verdicts) == (1, None, {"KEEP": 1})
     assert actions(database).count("change.judge") == 2
     check_invariants(database)
@@ -100,15 +101,114 @@ def test_days_are_attributed_by_version_and_end_with_the_next_one(database: Data
         assert change_outcomes.due(connection) == [second]
 
 
-def test_a_change_without_a_whole_day_of_its_own_is_not_judged(database: Database) -> None:
+def test_a_change_without_a_whole_day_of_its_own_says_so_and_is_done_with(database: Database) -> None:
     prepare(database)
     hand_in_runs(database, "STRAT")
     first = applied(database)
     applied(database, 42, "lookback", now=NOW + timedelta(hours=1))
-    assert judge(database, first, 300).outcome == "no days"
+    assert judge(database, first, -1).outcome == "no days"
+    judged = judge(database, first, 300)
+    assert judged.look is not None
+    assert (judged.outcome, judged.look.verdict, judged.look.judged_until) == ("judged", "INSUFFICIENT_DATA", after(0))
+    assert "version 3 took the place of version 2 before that had a whole day" in judged.look.reason
+    assert judge(database, first, 300).outcome == "known"
     with database.connect() as connection:
         assert first not in change_outcomes.due(connection)
-    assert change_of(database, first).sharpe_after is None
+    change = change_of(database, first)
+    assert change.sharpe_after is None
+    assert "version 3 took the place" in (change.evaluation_missing_reason or "")
+
+
+def applied_as_one(database: Database, *values: tuple[str, Any], **options: Any) -> list[str]:
+    """Approve changes of one strategy on the same evidence, and apply them in one transaction."""
+    records = [approved(database, knob, value, reason="seen together", **options) for knob, value in values]
+    results = governance.apply_approved(database, actor="dora", now=options.get("now", NOW), settings=settings())
+    assert [result.outcome for result in results] == ["applied"] * len(records), [one.message for one in results]
+    return [str(result.change_id) for result in results]
+
+
+def test_changes_applied_together_are_judged_as_one_against_the_configuration_before_all_of_them(
+    database: Database,
+) -> None:
+    prepare(database)
+    declare(database, "ALONE")
+    hand_in_runs(database, "STRAT", "ALONE")
+    first, last = applied_as_one(database, ("risk.max_vol", 0.25), ("lookback", 42))
+    with database.connect() as connection:
+        assert change_outcomes.due(connection) == [last]
+        assert [one.change_id for one in applied_with(connection, first)] == [first, last]
+    # Had each been held against the version before it, the lookback would have made no difference at all.
+    judged = judge(database, first, 300)
+    assert judged.look is not None
+    assert (judged.look.verdict, judged.kept, judged.together) == ("KEEP", True, (first, last))
+    assert judge(database, last, 300).outcome == "known"
+    with database.connect() as connection:
+        looks = [change_outcomes.latest_look(connection, one) for one in (first, last)]
+        (score,) = scorecards.scorecard(connection)
+    assert looks[0] is not None
+    assert looks[1] is not None
+    assert looks[0].body == looks[1].body
+    assert looks[0].body["together"] == [first, last]
+    figures = [change_of(database, one).sharpe_after for one in (first, last)]
+    assert figures[0] == figures[1] is not None
+    assert [status_of(database, one) for one in (first, last)] == [Status.KEPT, Status.KEPT]
+    assert (score.n_changes, score.verdicts) == (2, {"KEEP": 2})
+    assert actions(database).count("change.judge") == 2
+    # The same change alone, on the same days of another strategy with the same truth, is judged alike.
+    alone = judge(database, applied(database, strategy_id="ALONE"), 300)
+    assert alone.look is not None
+    assert alone.look.verdict == "KEEP"
+    assert alone.together == ()
+    check_invariants(database)
+
+
+def test_changes_whose_outcome_rules_differ_are_not_applied_together(database: Database) -> None:
+    prepare(database)
+    ids = []
+    for knob, value, days in (("risk.max_vol", 0.25, 60), ("lookback", 42, 90)):
+        made = governance.create(
+            database, strategy_id="STRAT", knob=knob, proposed=value, reason="seen together", author="ann", now=NOW,
+            settings=settings(outcome_minimum_days=days),
+        ).record  # fmt: skip
+        decide(database, made)
+        ids.append(made.proposal_id)
+    results = governance.apply_approved(database, actor="dora", now=NOW, settings=settings(), proposal_ids=ids)
+    assert [result.outcome for result in results] == ["applied", "refused"]
+    with database.connect() as connection:
+        assert len(applied_with(connection, str(results[0].change_id))) == 1
+
+
+def test_changes_applied_together_are_reverted_all_or_none(database: Database) -> None:
+    prepare(database)
+    hand_in_runs(database, "STRAT")
+    riskier, neutral = applied_as_one(database, ("risk.max_vol", 0.95), ("lookback", 42))
+    (told,) = judging.judge_all(database, now=NOW + timedelta(days=60), settings=settings()).recommendations
+    assert (told.change_id, told.reverted) == (neutral, False)
+    assert f"changes {neutral}, {riskier}, applied together, of STRAT should be reverted" in told.text
+    assert told.text.index(f"revert {neutral}") < told.text.index(f"revert {riskier}")
+    night = judging.judge_all(database, now=NOW + timedelta(days=60), settings=settings(auto_revert=True))
+    (done,) = night.recommendations
+    assert done.reverted
+    assert [change_of(database, one).reverted_by for one in (riskier, neutral)] == ["meta-pipeline"] * 2
+    assert live(database).config == LIVE
+    check_invariants(database)
+
+
+def test_what_is_left_of_changes_applied_together_is_neither_kept_nor_reverted_by_itself(database: Database) -> None:
+    prepare(database)
+    declare(database, "GOOD")
+    hand_in_runs(database, "STRAT", "GOOD")
+    riskier, neutral = applied_as_one(database, ("risk.max_vol", 0.95), ("lookback", 42))
+    better, other = applied_as_one(database, ("risk.max_vol", 0.25), ("lookback", 42), strategy_id="GOOD")
+    later = NOW + timedelta(days=200)
+    for one in (neutral, other):
+        governance.revert(database, one, actor="dora", reason="not this one", now=later, settings=settings())
+    night = judging.judge_all(database, now=later + timedelta(days=5), settings=settings(auto_revert=True))
+    assert night.kept == ()
+    assert status_of(database, better) == Status.APPLIED
+    (told,) = night.recommendations
+    assert (told.change_id, told.reverted) == (riskier, False)
+    assert f"{neutral}, judged with it, is reverted already" in told.text
 
 
 def test_a_bad_change_that_raised_risk_is_reverted_by_itself_only_if_that_is_allowed(database: Database) -> None:

@@ -15,7 +15,7 @@ from meta_pipeline.api.pages import Cursor, Limit, moment_and_id, number, page
 from meta_pipeline.api.problems import problem_responses
 from meta_pipeline.api.representations import change_etag, change_json, entry_json
 from meta_pipeline.api.strict_route import StrictRoute
-from meta_pipeline.store import anchors, changes, governance, pages
+from meta_pipeline.store import anchors, applied_together, changes, governance, pages
 from meta_pipeline.store.changes import ChangeRecord
 
 router = APIRouter(prefix="/api/v1", tags=["changes"], route_class=StrictRoute)
@@ -52,9 +52,20 @@ async def list_changes(
 
 @router.get("/changes/{change_id}", responses={**problem_responses(), 200: {"model": answers.Change}})
 async def get_change(context: Ctx, _: Reader, change_id: ChangeId) -> Response:
-    """Return one change; its ETag names whether it is in force."""
-    record = await in_thread(lambda: _read(context, change_id))
-    return json_response(change_json(record), headers={"ETag": change_etag(record)})
+    """Return one change; its ETag names whether it is in force.
+
+    `together` names the changes that were applied in the same transaction: they are judged as one.
+    """
+
+    def read() -> tuple[dict[str, Any], str]:
+        with context.database.connect() as connection:
+            record = changes.get(connection, change_id)
+            batch = applied_together.applied_with(connection, change_id)
+        others = [one.change_id for one in batch if one.change_id != change_id]
+        return {**change_json(record), "together": others}, change_etag(record)
+
+    shown, tag = await in_thread(read)
+    return json_response(shown, headers={"ETag": tag})
 
 
 @router.post(

@@ -109,7 +109,7 @@ async def report(context: Ctx, caller: Reader, proposal_id: ProposalId) -> Respo
     def read() -> tuple[str, str]:
         from meta_pipeline.report.approval import approval_sheet
         from meta_pipeline.report.outcomes import track_record
-        from meta_pipeline.store.change_outcomes import scorecard
+        from meta_pipeline.store.scorecards import scorecard
 
         with context.database.connect() as connection:
             record = proposals.get(connection, proposal_id)

@@ -140,7 +140,7 @@ def _shown(
 ) -> Response:
     from meta_pipeline.report.outcomes import track_record
     from meta_pipeline.report.proposal_report import ProposalReport, proposal_parts
-    from meta_pipeline.store.change_outcomes import scorecard
+    from meta_pipeline.store.scorecards import scorecard
 
     with context.database.connect() as connection:
         record = proposals.get(connection, proposal_id)

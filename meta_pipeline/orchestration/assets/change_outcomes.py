@@ -59,11 +59,15 @@ def change_outcomes(
 
 
 def _metadata(night: "Night", looked: "list[ExperimentLook]", database: DatabaseResource) -> dict[str, Any]:
-    from meta_pipeline.report.outcomes import judged_table, scorecard_table
-    from meta_pipeline.store.change_outcomes import scorecard
+    from meta_pipeline.report.outcomes import judged_table, judged_with, scorecard_table
+    from meta_pipeline.store.scorecards import scorecard
 
     follows = {one.change_id: one.text for one in night.recommendations}
-    rows = [(one.strategy_id, one.look, follows.get(one.change_id, "kept" if one.kept else "")) for one in night.judged]
+    said = {one.change_id: follows.get(one.change_id, "kept" if one.kept else "") for one in night.judged}
+    rows = [
+        (one.strategy_id, one.look, "; ".join(filter(None, [said[one.change_id], judged_with(one)])))
+        for one in night.judged
+    ]
     with database.connect() as connection:
         scores = scorecard(connection)
     return {

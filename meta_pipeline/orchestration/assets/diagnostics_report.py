@@ -99,7 +99,7 @@ def _page(strategy_id: str, judged: "Judged", report: "DiagnosticsReport", datab
     from meta_pipeline.report.experience import Past
     from meta_pipeline.report.files import report_files
     from meta_pipeline.report.strategy_report import StrategyReport, strategy_html
-    from meta_pipeline.store.change_outcomes import scorecard
+    from meta_pipeline.store.scorecards import scorecard
 
     strategy, best = judged.record.strategy, report.overfitting.best
     with database.connect() as connection:

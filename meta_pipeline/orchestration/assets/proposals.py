@@ -15,8 +15,10 @@ from meta_pipeline.orchestration.refreshing import scope_of
 from meta_pipeline.orchestration.resources import DatabaseResource
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
+    from meta_pipeline.canonical import JsonValue, Level
+    from meta_pipeline.diagnostics.equity import EquityComparison
     from meta_pipeline.orchestration.judging import Judged
     from meta_pipeline.orchestration.open_proposals import OpenLine
     from meta_pipeline.outcomes.scorecard import Score
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
     from meta_pipeline.store.online_testing import OnlineTest
     from meta_pipeline.store.proposals import SaveResult
     from meta_pipeline.store.replayed_outcomes import Night
+
+    Compared = Callable[[str, Level], EquityComparison]
 
 NAME: Final = "proposals"
 
@@ -86,11 +90,11 @@ def propose_for(strategy_id: str, database: DatabaseResource) -> Made:
     from meta_pipeline.proposals.drafting import draft
     from meta_pipeline.store import candidates
     from meta_pipeline.store import proposals as store
-    from meta_pipeline.store.change_outcomes import scorecard
     from meta_pipeline.store.online_testing import judge_campaigns
     from meta_pipeline.store.outcome_ledger import write_predictions
     from meta_pipeline.store.outcome_rules import outcome_rule
     from meta_pipeline.store.replayed_outcomes import replay_outcomes
+    from meta_pipeline.store.scorecards import scorecard
 
     settings = database.settings
     night = replay_outcomes(database.opened, strategy_id, settings, now=database.now())
@@ -99,6 +103,7 @@ def propose_for(strategy_id: str, database: DatabaseResource) -> Made:
     with database.connect() as connection:
         rule = outcome_rule(connection, strategy_id, settings)
         scores = scorecard(connection)
+    compared = _compared(judged)
     drafts = [
         draft(
             candidate,
@@ -106,6 +111,7 @@ def propose_for(strategy_id: str, database: DatabaseResource) -> Made:
             base_version=judged.record.live_version,
             evidence_digest=proposed.evidence_digest,
             outcome_rule=rule,
+            scenarios=_scenarios(compared(candidate.knob, candidate.to_value)),
         )
         for candidate in proposed.proposals
     ]
@@ -123,32 +129,53 @@ def propose_for(strategy_id: str, database: DatabaseResource) -> Made:
             now=now,
             lifetime=timedelta(days=settings.proposal_days),
             rejection_window=timedelta(days=settings.rejection_days),
-            report=_reports(judged, scores, settings),
+            report=_reports(compared, scores, settings),
         )
     return Made(proposed=proposed, saved=saved, night=night, tested=tested)
 
 
-def _reports(judged: "Judged", scores: "tuple[Score, ...]", settings: "Settings") -> "ProposalReports":
-    """Return what writes the report of each new proposal, with the equity of the changed configuration."""
+def _compared(judged: "Judged") -> "Compared":
+    """Return what compares the live configuration with a changed one, each change once."""
+    from meta_pipeline.canonical import level_key
     from meta_pipeline.diagnostics.equity import EquityComparison, changed, compare_equity
-    from meta_pipeline.proposals.draft import ProposalDraft
-    from meta_pipeline.report.files import ProposalReports, report_files
-    from meta_pipeline.report.outcomes import track_record
     from meta_pipeline.report.tables import level_text
 
     knobs, live = judged.record.strategy.knobs, judged.record.strategy.live_config
+    found: dict[tuple[str, str], EquityComparison] = {}
 
-    def equity(draft: ProposalDraft) -> EquityComparison:
-        path, level = draft.target_component, draft.proposed
-        other = changed(live, knobs=knobs, path=path, level=level)
-        name = f"{path} = {level_text(level)}"
-        return compare_equity(judged.panel, knobs=knobs, live=live, challenger=other, name=name)
+    def once(path: str, level: "Level") -> EquityComparison:
+        key = path, level_key(level)
+        if key not in found:
+            found[key] = compare_equity(
+                judged.panel,
+                knobs=knobs,
+                live=live,
+                challenger=changed(live, knobs=knobs, path=path, level=level),
+                name=f"{path} = {level_text(level)}",
+                regimes=judged.regimes,
+            )
+        return found[key]
+
+    return once
+
+
+def _scenarios(compared: "EquityComparison") -> "dict[str, JsonValue] | None":
+    from meta_pipeline.diagnostics.scenarios import scenarios_of_change, scenarios_to_json
+
+    found = scenarios_of_change(compared)
+    return None if found is None else scenarios_to_json(found)
+
+
+def _reports(compared: "Compared", scores: "tuple[Score, ...]", settings: "Settings") -> "ProposalReports":
+    """Return what writes the report of each new proposal, with the equity of the changed configuration."""
+    from meta_pipeline.report.files import ProposalReports, report_files
+    from meta_pipeline.report.outcomes import track_record
 
     return ProposalReports(
         report_files(settings.home),
         approval_hours=settings.approval_hours,
         track_record=lambda proposal_type: track_record(scores, proposal_type),
-        equity=equity,
+        equity=lambda draft: compared(draft.target_component, draft.proposed),
     )
 
 

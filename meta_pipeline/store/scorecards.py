@@ -1,0 +1,71 @@
+"""The proposer's score, read from what was claimed for changes and what the last look at each found."""
+
+from collections.abc import Sequence
+from itertools import groupby
+from typing import Any, Final
+
+from sqlalchemy import Connection, select
+from sqlalchemy.dialects.postgresql import distinct_on
+
+from meta_pipeline.outcomes.judgement import Verdict
+from meta_pipeline.outcomes.scorecard import Score, ScoredChange, score
+from meta_pipeline.store.schema import config_change_log, meta_config_proposals
+from meta_pipeline.store.schema_outcomes import change_outcomes
+
+_COLUMNS: Final = change_outcomes.c
+
+
+def scorecard(connection: Connection) -> tuple[Score, ...]:
+    """Score every type of proposals: what was claimed for applied changes, and what the last look at each found.
+
+    A change counts as realised once its effect was judged at all (KEEP, REVERT or INCONCLUSIVE). Changes of one type
+    that were applied together are one outcome, held against the sum of what was claimed for them; of different types,
+    none of them has an outcome of its own.
+    """
+    latest = (
+        select(_COLUMNS.change_id, _COLUMNS.verdict, _COLUMNS.estimate)
+        .ext(distinct_on(_COLUMNS.change_id))
+        .order_by(_COLUMNS.change_id, _COLUMNS.judged_until.desc())
+        .subquery()
+    )
+    log, proposed = config_change_log.c, meta_config_proposals.c
+    rows = connection.execute(
+        select(
+            log.change_type,
+            log.strategy_id,
+            proposed.base_version,
+            proposed.expected_sharpe_improvement.label("claimed"),
+            proposed.outcome_rule,
+            latest.c.verdict,
+            latest.c.estimate,
+        )
+        .join(meta_config_proposals, proposed.proposal_id == log.proposal_id)
+        .outerjoin(latest, latest.c.change_id == log.change_id)
+        .order_by(log.strategy_id, proposed.base_version, log.new_version)
+    )
+    batches = [list(rows) for _, rows in groupby(rows, key=lambda row: (row.strategy_id, row.base_version))]
+    return score(one for batch in batches for one in _scored(batch))
+
+
+def _scored(batch: Sequence[Any]) -> list[ScoredChange]:
+    verdict, estimate = batch[-1].verdict or "NOT_JUDGED", batch[-1].estimate
+    if len({row.change_type for row in batch}) > 1:
+        return [
+            ScoredChange(proposal_type=row.change_type, claimed=row.claimed, realised=None, verdict=verdict)
+            for row in batch
+        ]
+    claims = [row.claimed for row in batch]
+    return [
+        ScoredChange(
+            proposal_type=batch[0].change_type,
+            claimed=None if None in claims else sum(claims),
+            realised=estimate if all(_is_judged(row) for row in batch) else None,
+            verdict=verdict,
+            n_changes=len(batch),
+        )
+    ]
+
+
+def _is_judged(row: Any) -> bool:
+    in_sharpe = (row.outcome_rule or {}).get("metric") == "sharpe_ratio"
+    return in_sharpe and row.verdict in {Verdict.KEEP, Verdict.REVERT, Verdict.INCONCLUSIVE}
