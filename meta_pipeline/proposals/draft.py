@@ -192,11 +192,13 @@ def compatible(one: ProposalDraft, other: ProposalDraft) -> bool:
 
     They are then judged together, so one rule has to be fixed for the outcome of both.
     """
-    same = (one.strategy_id, one.base_version, one.evidence_digest) == (
-        *(other.strategy_id, other.base_version, other.evidence_digest),
+    same = (one.strategy_id, one.base_version, one.evidence_digest, one.outcome_rule) == (
+        other.strategy_id,
+        other.base_version,
+        other.evidence_digest,
+        other.outcome_rule,
     )
-    one_rule = one.outcome_rule == other.outcome_rule
-    return same and one_rule and not related(one.target_component, other.target_component)
+    return same and not related(one.target_component, other.target_component)
 
 
 def _check_sha256(what: str, text: str) -> None:
