@@ -98,7 +98,7 @@ def seed(
     assert done.change_id is not None, done.message
     record = calm_policy(database)
     with database.begin() as connection:
-        for name, behind in (("bot-frankfurt", 0), ("bot-tokyo", 2)):
+        for name, behind in (("bot-frankfurt", 0), ("bot-tokyo" if note == NOTE else strategy, 2)):
             beat = executors.Heartbeat(
                 executor_id=name,
                 scope="live",
@@ -113,7 +113,8 @@ def seed(
             executors.record_heartbeat(connection, beat, now=NOW)
         report = _diagnosed(connection, settings, strategy, poisoned=note != NOTE)
         freezes = _freezes(connection, strategy, note, actor=approver)
-        _searches(connection, note)
+        search = "weekly" if note == NOTE else f"weekly {note}"
+        _searches(connection, search, note)
         _models(connection, note)
         event = audit.Event(action="note", subject_type="strategy", subject_id="REVERSION", payload={"said": rationale})
         audit.append(connection, event, actor=author, at=NOW)
@@ -125,6 +126,8 @@ def seed(
         "change": done.change_id,
         "report": report,
         "freeze": freezes,
+        "strategy": strategy,
+        "search": search,
     }
 
 
@@ -167,7 +170,7 @@ def _draft(strategy: str, knob: str, before: Any, after: Any, risk: str, author:
     )
 
 
-def _searches(connection: Any, text: str) -> None:
+def _searches(connection: Any, search: str, text: str) -> None:
     names = ("name", "value", "threshold", "at_least", "passed", "reason")
     gates = [dict(zip(names, gate, strict=True)) for gate in GATES]
     verdict = {
@@ -179,7 +182,7 @@ def _searches(connection: Any, text: str) -> None:
     }
     summary = {"progress": {"evaluations": 206, "evaluations_planned": 206, "failures": 3, "best_value": 1.342}}
     row = {
-        "search_name": "weekly",
+        "search_name": search,
         "status": "finished",
         "place": "search",
         "settings": {},
@@ -192,7 +195,7 @@ def _searches(connection: Any, text: str) -> None:
     connection.execute(insert(searches).values(**row))
     for rank in (1, 2, 3):
         top = {
-            "search_name": "weekly",
+            "search_name": search,
             "rank": rank,
             "slot": f"0.4.{10 + rank}",
             "config": {"lookback": 40 + rank, "exit": {"kind": "trail" if text == NOTE else text}},

@@ -1,7 +1,6 @@
 """The web pages without a browser: who may see them, what a form must carry, and text that means harm."""
 
 import re
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
@@ -13,19 +12,8 @@ from meta_pipeline.store import proposals
 from meta_pipeline.store.api_tokens import list_tokens, revoke_token
 from meta_pipeline.store.database import Database
 from meta_pipeline_tests.api.clients import client_of, settings_of, token_of
-from meta_pipeline_tests.api.seeded_pages import MODEL, seed
+from meta_pipeline_tests.api.seeded_pages import seed
 from meta_pipeline_tests.store.live_book import NOW
-
-HOSTILE = "<script>alert(1)</script></svg><script>x</script>{{7*7}}=cmd()\u202egnp.exe"
-SHORT_HOSTILE = '"><script>x</script>{{7*7}}\u202e'
-
-
-def pages_of(ids: dict[str, str], strategy: str = "TREND") -> list[str]:
-    return [
-        *("inbox?status=all", f"proposals/{ids['pending']}", f"proposals/{ids['applied']}", "changes"),
-        *(f"changes/{ids['change']}", "policy", "strategies", "searches", "search?name=weekly", "models"),
-        *(f"models/{MODEL}", "audit?verify=1"),
-    ]
 
 
 def form_token(page: str) -> str:
@@ -47,49 +35,9 @@ def signed_in(client: TestClient, token: str) -> TestClient:
     return client
 
 
-class Elements(HTMLParser):
-    """The names of elements, and attributes that run something."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.names: set[str] = set()
-        self.running: list[str] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.names.add(tag)
-        self.running += [name for name, _ in attrs if name.startswith("on") or name == "style"]
-
-
 @pytest.fixture
 def seeded(database: Database, tmp_path: Path) -> dict[str, str]:
     return seed(database, settings_of(tmp_path))
-
-
-def test_hostile_text_is_shown_as_text_on_every_page_and_nothing_can_run(database: Database, tmp_path: Path) -> None:
-    ids = seed(
-        database,
-        settings_of(tmp_path),
-        strategy=SHORT_HOSTILE,
-        rationale=HOSTILE,
-        author=f"Ann {SHORT_HOSTILE.rstrip(chr(0x202E))}",
-        approver=f"Bob {SHORT_HOSTILE.rstrip(chr(0x202E))}",
-        description=HOSTILE,
-        note=HOSTILE,
-    )
-    client = client_of(database, tmp_path)
-    for address in pages_of(ids):
-        answer = client.get(f"/pages/{address}")
-        assert answer.status_code == 200, address
-        found = Elements()
-        found.feed(answer.text)
-        assert "script" not in found.names, address
-        assert found.running == [], address
-        assert "\u202e" not in answer.text, address
-        if address not in {"policy", "searches"}:
-            assert "{{7*7}}" in answer.text, address
-        assert "script-src" not in answer.headers["Content-Security-Policy"]
-        assert answer.headers["Content-Security-Policy"].startswith("default-src 'none'; style-src 'self'")
-        assert not re.search(r'(?:src|href|action)="(?:https?:)?//', answer.text), address
 
 
 def test_pages_ask_who_is_not_signed_in_to_do_so_and_lead_back_to_where_he_wanted(

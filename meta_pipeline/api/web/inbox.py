@@ -1,6 +1,8 @@
 """The inbox: what waits for somebody, and every proposal by status and strategy."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query
@@ -11,6 +13,7 @@ from meta_pipeline.api.access import in_thread
 from meta_pipeline.api.context import Ctx
 from meta_pipeline.api.pages import Cursor, moment_and_id, page
 from meta_pipeline.api.web.grid import proposals_grid
+from meta_pipeline.api.web.live import POLICY, Live, moment_text
 from meta_pipeline.api.web.pages import PageRoute, link, show
 from meta_pipeline.api.web.visitor import Visits
 from meta_pipeline.errors import InputError
@@ -37,15 +40,13 @@ async def inbox(
     chosen = strategy or None
 
     def read() -> dict[str, Any]:
+        now = context.decision_time()
         with context.database.connect() as connection:
             records, more = pages.proposals_page(connection, limit=ROWS, after=after, status=wanted, strategy_id=chosen)
-            counts = _counts(connection)
+            waiting = _waiting(connection)
             names = list(
                 connection.execute(select(strategies.c.strategy_id).order_by(strategies.c.strategy_id)).scalars()
             )
-            champion = meta_model.champion(connection)
-            alarm = None if champion is None else meta_model.open_alarm(connection, champion.model_id)
-            undo = connection.execute(_RECOMMENDED).scalar_one()
         last = (records[-1].created_at, records[-1].proposal_id) if more else None
         following = page([], last)["next_cursor"]
         older = None if following is None else link("inbox", status=status, strategy=chosen, cursor=str(following))
@@ -53,15 +54,69 @@ async def inbox(
             "grid": proposals_grid(records),
             "older": older,
             "newest": link("inbox", status=status, strategy=chosen) if cursor else None,
-            "tiles": _tiles(counts, undo=undo, alarm=alarm is not None),
-            "filters": _filters(counts, status, chosen),
+            "live": _live(waiting, now, status=status, strategy=chosen),
+            "filters": _filters(waiting.counts, status, chosen),
             "strategies": names,
             "strategy": chosen,
             "status": status,
         }
 
     values = await in_thread(read)
-    return show("inbox.html", title="Inbox", place="inbox", visitor=visitor, **values)
+    return show("inbox.html", title="Inbox", place="inbox", visitor=visitor, policy=POLICY, **values)
+
+
+@router.get("/pages/inbox/live")
+async def inbox_live(
+    context: Ctx,
+    visitor: Visits,
+    status: Annotated[str, Query(max_length=20)] = "waiting",
+    strategy: Annotated[str | None, Query(max_length=64)] = None,
+    seen: Annotated[str, Query(max_length=200)] = "",
+) -> Response:
+    """Return the figures of an inbox that is open, and whether its list is what is on record."""
+    _statuses(status)
+
+    def read() -> Live:
+        now = context.decision_time()
+        with context.database.connect() as connection:
+            waiting = _waiting(connection)
+        return _live(waiting, now, status=status, strategy=strategy or None, seen=seen)
+
+    values = await in_thread(read)
+    return show("live.html", title="Inbox", place="inbox", visitor=visitor, live=values)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Waiting:
+    """How many proposals there are by status, changes to undo, and whether the meta-model has an alarm."""
+
+    counts: Mapping[str, int]
+    undo: int
+    alarm: bool
+
+    @property
+    def mark(self) -> str:
+        """What differs once a proposal was made or changed its status."""
+        numbers = [self.counts.get(str(status), 0) for status in Status]
+        return ".".join(str(number) for number in (*numbers, self.undo, int(self.alarm)))
+
+
+def _waiting(connection: Connection) -> _Waiting:
+    champion = meta_model.champion(connection)
+    alarm = None if champion is None else meta_model.open_alarm(connection, champion.model_id)
+    undo = connection.execute(_RECOMMENDED).scalar_one()
+    return _Waiting(counts=_counts(connection), undo=undo, alarm=alarm is not None)
+
+
+def _live(waiting: _Waiting, now: datetime, *, status: str, strategy: str | None, seen: str | None = None) -> Live:
+    mark = waiting.mark if seen is None else seen
+    return Live(
+        address=link("inbox/live", status=status, strategy=strategy, seen=mark),
+        page=link("inbox", status=status, strategy=strategy),
+        tiles=_tiles(waiting),
+        as_of=moment_text(now),
+        moved=mark != waiting.mark,
+    )
 
 
 _RECOMMENDED: Final = (
@@ -85,7 +140,8 @@ def _counts(connection: Connection) -> dict[str, int]:
     return {str(name): int(n) for name, n in connection.execute(select(column, func.count()).group_by(column))}
 
 
-def _tiles(counts: Mapping[str, int], *, undo: int, alarm: bool) -> list[tuple[str, str, str]]:
+def _tiles(waiting: _Waiting) -> list[tuple[str, ...]]:
+    counts, undo, alarm = waiting.counts, waiting.undo, waiting.alarm
     return [
         (f"{counts.get('PENDING', 0):,}", "proposals wait for a verdict", link("inbox", status="PENDING")),
         (f"{counts.get('APPROVED', 0):,}", "approved, wait to be applied", link("inbox", status="APPROVED")),

@@ -20,9 +20,14 @@ from meta_pipeline.api.web.visitor import Visitor, sessions_of, visitor_of
 from meta_pipeline.errors import InputError, MetaPipelineError
 from meta_pipeline.report.html import render
 
+CLOSED: Final = (
+    "default-src 'none'; style-src 'self'; img-src 'self' data:; form-action 'self'; base-uri 'none'; "
+    "frame-ancestors 'none'"
+)
+"""What a browser may do with a page: no script, nothing from elsewhere, no frame."""
+
 HEADERS: Final[Mapping[str, str]] = {
-    "Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src 'self' data:; form-action 'self'; "
-    "base-uri 'none'; frame-ancestors 'none'",
+    "Content-Security-Policy": CLOSED,
     # With "no-referrer" browsers send forms with the origin "null", which is nobody's.
     "Referrer-Policy": "same-origin",
     "Cache-Control": "no-store",
@@ -44,7 +49,14 @@ PLACES: Final = (
 
 
 def show(
-    template: str, *, title: str, place: str, visitor: Visitor | None, http_status: int = 200, **values: Any
+    template: str,
+    *,
+    title: str,
+    place: str,
+    visitor: Visitor | None,
+    http_status: int = 200,
+    policy: str = CLOSED,
+    **values: Any,
 ) -> Response:
     """Return a page.
 
@@ -54,14 +66,17 @@ def show(
         Under which of `PLACES` it belongs; "" for none.
     visitor
         Who looks; None: nobody is signed in.
+    policy
+        What the browser may do with it.
     """
     text = render(f"pages/{template}", title=title, place=place, places=PLACES, visitor=visitor, **values)
-    return HTMLResponse(text.encode("utf-8"), status_code=http_status, headers=dict(HEADERS))
+    headers = {**HEADERS, "Content-Security-Policy": policy}
+    return HTMLResponse(text.encode("utf-8"), status_code=http_status, headers=headers)
 
 
 def see(address: str, **query: str | None) -> Response:
     """Lead to a page after a form did its work, so that reloading it does nothing again."""
-    return RedirectResponse(link(address, **query), status_code=303)
+    return RedirectResponse(link(address, **query), status_code=303, headers=dict(HEADERS))
 
 
 def link(address: str, **query: str | None) -> str:
@@ -116,6 +131,9 @@ class PageRoute(APIRoute):
 
 async def _fault(request: Request, error: Exception) -> Response:
     status, code, detail = fault_of(error)
+    if status == 401 and "hx-request" in request.headers:
+        # A part of a page that is open; its whole leads to where one signs in.
+        return Response(status_code=401, headers={**HEADERS, "HX-Refresh": "true"})
     if status == 401:
         back = request.url.path + (f"?{request.url.query}" if request.url.query else "")
         return see("sign-in", back=back if request.method == "GET" else None)

@@ -13,6 +13,7 @@ from meta_pipeline.api.context import Context, Ctx
 from meta_pipeline.api.pages import Cursor, number, page
 from meta_pipeline.api.web.gauges import gauges
 from meta_pipeline.api.web.grid import Cell, Grid, moment
+from meta_pipeline.api.web.live import POLICY, Live, moment_text
 from meta_pipeline.api.web.mode_chart import mode_chart
 from meta_pipeline.api.web.pages import PageRoute, link, show
 from meta_pipeline.api.web.tables import facts, health_table, ranking_table
@@ -69,6 +70,7 @@ def shown(
         place="policy",
         visitor=visitor,
         http_status=status,
+        policy=POLICY,
         said=said,
         fault=fault,
         typed=typed or {},
@@ -95,7 +97,7 @@ def _read(context: Context, scope: str, before: int | None) -> dict[str, Any]:
         "there": scope in scopes,
         "scopes": [{"name": one, "href": link("policy", scope=one), "present": one == scope} for one in scopes],
         "status": status,
-        "tiles": _tiles(status, health, now=now),
+        "live": _live(status, health, scope, now=now),
         "problems": [*health["problems"], *health["publications_failing"]],
         "halt": halt,
         "halted_at": None if halt is None else day(halt.at),
@@ -114,12 +116,44 @@ def _read(context: Context, scope: str, before: int | None) -> dict[str, Any]:
     }
 
 
+@router.get("/pages/policy/live")
+async def policy_live(
+    context: Ctx, visitor: Visits, scope: Scope = live_books.LIVE, seen: Annotated[str, Query(max_length=200)] = ""
+) -> Response:
+    """Return the figures of a policy page that is open, and whether its policy is the newest."""
+
+    def read() -> Live:
+        now = context.now()
+        with context.database.connect() as connection:
+            status: dict[str, Any] = policy_views.status_json(connection, scope, context.settings, now=now)
+            health: dict[str, Any] = policy_views.health_json(connection, scope, now=now)
+        return _live(status, health, scope, now=now, seen=seen)
+
+    values = await in_thread(read)
+    return show("live.html", title="Policy", place="policy", visitor=visitor, live=values)
+
+
+def _live(
+    status: dict[str, Any], health: dict[str, Any], scope: str, *, now: datetime, seen: str | None = None
+) -> Live:
+    counted = status["policy"]
+    present = "none" if counted is None else f"{counted['version']}-{counted['epoch'][:8]}-{counted['expired']}"
+    mark = present if seen is None else seen
+    return Live(
+        address=link("policy/live", scope=scope, seen=mark),
+        page=link("policy", scope=scope),
+        tiles=_tiles(status, health, now=now),
+        as_of=moment_text(now),
+        moved=mark != present,
+    )
+
+
 def halt_etag(halt: Halt | None) -> str:
     """Return what names a halt: who ends one says which one was looked at."""
     return "" if halt is None else etag(halt.at.isoformat(), halt.by, halt.reason)
 
 
-def _tiles(status: dict[str, Any], health: dict[str, Any], *, now: datetime) -> list[tuple[str, str]]:
+def _tiles(status: dict[str, Any], health: dict[str, Any], *, now: datetime) -> list[tuple[str, ...]]:
     policy = status["policy"]
     running = len(status["executors"])
     if policy is None:

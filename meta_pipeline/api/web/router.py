@@ -9,6 +9,7 @@ from meta_pipeline.api.web import (
     changes,
     freezes,
     inbox,
+    live,
     models,
     policy,
     proposal,
@@ -23,7 +24,7 @@ from meta_pipeline.api.web.visitor import Visits
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 _GOVERNED = (inbox, proposal, changes, policy, brakes, freezes)
 _READ = (strategies, searches, models, audit, reports)
-for module in (sign_in, *_GOVERNED, *_READ):
+for module in (sign_in, live, *_GOVERNED, *_READ):
     router.include_router(module.router)
 
 

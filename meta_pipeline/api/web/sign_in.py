@@ -28,7 +28,7 @@ async def style() -> Response:
 @router.get("/pages/")
 async def first() -> Response:
     """Lead to what waits."""
-    return RedirectResponse("/pages/inbox")
+    return see("inbox")
 
 
 @router.get("/pages/sign-in")
@@ -45,7 +45,7 @@ async def sign_in(request: Request, context: Ctx) -> Response:
     token = await in_thread(lambda: _find(context, text)) if 0 < len(text) <= LONGEST_TOKEN else None
     if token is None or token.role not in READERS:
         return _asked(request, back, said=_REFUSED)
-    answer = RedirectResponse(_own(back), status_code=303)
+    answer = RedirectResponse(_own(back), status_code=303, headers=dict(HEADERS))
     answer.set_cookie(
         COOKIE,
         sessions_of(request).begin(token.token_id),
