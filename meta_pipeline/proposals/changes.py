@@ -125,7 +125,7 @@ def _weighed(campaign: Campaign, knob: Knob, factor: Factor, low: int, high: int
     design = campaign.design
     live, level = factor.levels[low], factor.levels[high]
     pairs = design.matched_pairs(factor, low, high)
-    squares = design.least_squares(factor, low, high)
+    squares = design.generalised_least_squares(factor, low, high)
     enough = pairs.weights is not None and pairs.n_pairs >= campaign.parameters.minimum_pairs
     if squares.weights is None and not enough:
         sentence = f"the effect of {knob.path} = {show_level(level)} is not identified: {squares.reason}"

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from meta_pipeline.evidence.design import Design, control_codes
+from meta_pipeline.evidence.design import LEVEL_LUCK, Design, control_codes
 from meta_pipeline.evidence.factors import Config, Factor, Role, read_factors
 
 
@@ -44,7 +44,8 @@ def test_weights_are_differences_within_blocks() -> None:
     blocks = rng.integers(0, 4, 60).tolist()
     design = design_of([{f"k{j}": int(v) for j, v in enumerate(row)} for row in rows], blocks)
     factor = factor_of(design, "k0")
-    for found in (design.matched_pairs(factor, 0, 2), design.least_squares(factor, 0, 2)):
+    for way in (design.matched_pairs, design.least_squares, design.generalised_least_squares):
+        found = way(factor, 0, 2)
         assert found.weights is not None
         assert found.weights[factor.codes == 2].sum() == pytest.approx(1.0)
         assert found.weights[factor.codes == 0].sum() == pytest.approx(-1.0)
@@ -70,9 +71,63 @@ def test_least_squares_weights_are_those_of_a_regression_with_block_dummies(seed
     assert found.weights @ y == pytest.approx(beta[3 + 2 + 1])
 
 
+def random_design(seed: int, n: int = 80) -> Design:
+    rng = np.random.default_rng(seed)
+    rows, blocks, years = rng.integers(0, 3, (n, 3)), rng.integers(0, 4, n), rng.uniform(0.5, 5, n)
+    return design_of([{f"k{j}": int(v) for j, v in enumerate(row)} for row in rows], blocks.tolist(), years.tolist())
+
+
+@given(st.integers(0, 10_000))
+@settings(max_examples=10, deadline=None)
+def test_generalised_least_squares_know_that_runs_of_a_block_share_the_luck_of_their_levels(seed: int) -> None:
+    design = random_design(seed)
+    n, factor = len(design.blocks), factor_of(design, "k1")
+    luck = LEVEL_LUCK * np.array([1 / design.years[design.blocks == b].mean() for b in range(4)])[design.blocks]
+    in_block = design.blocks[:, None] == design.blocks
+    covariance = np.diag(1 / design.years)
+    for other in design.factors:
+        covariance += luck[:, None] * (in_block & (other.codes[:, None] == other.codes))
+    dummies = [np.eye(4)[design.blocks], *(np.eye(3)[other.codes][:, 1:] for other in design.factors)]
+    x = np.concatenate(dummies, axis=1)
+    inverse = np.linalg.inv(covariance)
+    rows = np.linalg.solve(x.T @ inverse @ x, x.T @ inverse)
+    found = design.generalised_least_squares(factor, 0, 2).weights
+    assert found is not None
+    assert len(found) == n
+    assert found == pytest.approx(rows[4 + 2 + 1], abs=1e-10)
+
+
+def test_generalised_least_squares_are_the_more_precise_where_levels_have_luck() -> None:
+    design = random_design(1)
+    factor = factor_of(design, "k1")
+    both = [design.least_squares(factor, 0, 2).weights, design.generalised_least_squares(factor, 0, 2).weights]
+    in_block = design.blocks[:, None] == design.blocks
+    covariance = np.diag(0.5 / design.years)
+    for other in design.factors:
+        covariance += in_block & (other.codes[:, None] == other.codes)
+    plain, generalised = (float(w @ covariance @ w) for w in both if w is not None)
+    assert generalised < 0.95 * plain
+
+
+def test_in_one_block_nothing_is_more_precise_than_least_squares() -> None:
+    rng = np.random.default_rng(3)
+    design = design_of([{f"k{j}": int(v) for j, v in enumerate(row)} for row in rng.integers(0, 3, (40, 2))], [0] * 40)
+    factor = factor_of(design, "k0")
+    plain, generalised = design.least_squares(factor, 0, 1), design.generalised_least_squares(factor, 0, 1)
+    assert generalised.weights == pytest.approx(plain.weights, abs=1e-12)
+
+
+def test_tables_that_would_be_too_large_are_not_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("meta_pipeline.evidence.design.MOST_TABLES", 10)
+    design = random_design(2)
+    factor = factor_of(design, "k0")
+    plain = design.least_squares(factor, 0, 1).weights
+    assert np.array_equal(design.generalised_least_squares(factor, 0, 1).weights, plain)  # type: ignore[arg-type]
+
+
 def test_an_effect_that_only_exists_between_blocks_is_refused() -> None:
     design = design_of([{"a": 0, "b": 0}, {"a": 0, "b": 1}, {"a": 1, "b": 0}, {"a": 1, "b": 1}], [0, 0, 1, 1])
-    found = design.least_squares(factor_of(design, "a"), 0, 1)
+    found = design.generalised_least_squares(factor_of(design, "a"), 0, 1)
     assert found.weights is None
     assert "never occur in the same block" in str(found.reason)
 
@@ -107,7 +162,7 @@ def test_a_control_with_a_value_per_run_does_not_eat_up_the_other_knobs() -> Non
         {"a": int(a), "x": float(x)} for a, x in zip(rng.integers(0, 2, 80), rng.random(80), strict=True)
     ]
     design = design_of(configs, [0] * 80)
-    assert design.least_squares(factor_of(design, "a"), 0, 1).weights is not None
+    assert design.generalised_least_squares(factor_of(design, "a"), 0, 1).weights is not None
 
 
 def test_residuals_are_what_the_regression_leaves() -> None:
