@@ -101,8 +101,10 @@ def run(
 
     drawn = common.settings().seed if seed is None else seed
     if strategy is not None:
-        if data or symbols or live or set_ or evaluator != FORESTS:
-            raise common.UsageError("--strategy brings its data, settings and live configuration: leave the others out")
+        if data or symbols or live or set_ or name or origin or evaluator != FORESTS:
+            raise common.UsageError(
+                "--strategy brings its name, data, origin, settings and live configuration: leave the others out"
+            )
         given = _of_strategy(strategy, r=r, eta=eta, seed=drawn, iterations=iterations)
     else:
         reference = Reference(

@@ -28,16 +28,19 @@ def declare(
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="What is fixed, KEY=JSON, as in --set fee=0.001; often.")
     ] = None,
+    live: Annotated[
+        Path | None, typer.Option(help="JSON file of the 22 parameters that trade now; unset: the usual ones.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Declare a four-model strategy: 22 knobs, and the configuration that searches are compared with."""
-    from meta_pipeline.cli.search_input import evaluator_settings
-    from meta_pipeline.hyperband.forest_strategy import FORESTS, declaration
+    from meta_pipeline.cli.search_input import evaluator_settings, read_object
+    from meta_pipeline.hyperband.forest_strategy import FORESTS, USUAL, as_declared, declaration
     from meta_pipeline.store import strategies
 
     fixed = evaluator_settings(FORESTS, data, symbols, r=1, eta=2, more=set_ or [], origin=origin)
     fixed = {key: value for key, value in fixed.items() if key not in {"max_resource", "eta"}}
-    made = declaration(strategy, fixed=fixed)
+    made = declaration(strategy, fixed=fixed, parameters=USUAL if live is None else as_declared(read_object(live)))
     with common.open_database() as database, database.begin() as connection:
         done = strategies.declare(connection, made, actor=common.actor(), now=common.time_of(database))
     told = f"{strategy} has {len(made.knobs)} knobs. Next: meta-pipeline search run --strategy {strategy}"

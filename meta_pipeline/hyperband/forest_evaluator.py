@@ -151,6 +151,26 @@ class ForestEvaluator:
         ).sums
         return self.play(self.data.research, checked, sums, units, cost_factor=cost_factor)
 
+    def returns_by_symbol(
+        self, config: Config, checkpoint: bytes, units: int
+    ) -> dict[str, tuple[NDArray[np.datetime64], Floats]]:
+        """Return what each symbol's own account earned on the research window: times, and a net return per bar.
+
+        Parameters
+        ----------
+        config, checkpoint, units
+            As in `replay`.
+        """
+        checked, window = self.space.check(config), self.data.research
+        sums = VoteSums.from_bytes(
+            checkpoint, forests=forests_digest(checked), fingerprint=self.fingerprint, units=units
+        ).sums
+        done = self._simulated(window, checked, sums, units)
+        return {
+            symbol.bars.symbol: (window.times[symbol.places], simulation.returns)
+            for symbol, simulation in zip(window.symbols, done, strict=True)
+        }
+
     def carries_over(self, config: Config, other: Config) -> bool:
         """Return whether `replay` can trade `other` from a checkpoint of `config`: they have the same forests."""
         return forests_digest(self.space.check(config)) == forests_digest(self.space.check(other))
@@ -215,6 +235,18 @@ class ForestEvaluator:
         cost_factor: float = 1.0,
     ) -> Played:
         """Turn votes after `units` units into orders, fills and figures."""
+        return self._account(window, self._simulated(window, config, sums, units, cost_factor=cost_factor))
+
+    def _simulated(
+        self,
+        window: Window,
+        config: Config,
+        sums: Mapping[str, NDArray[np.float32]],
+        units: int,
+        *,
+        cost_factor: float = 1.0,
+    ) -> list[Simulation]:
+        """Trade each symbol by itself."""
         answers = {}
         for model in MODELS:
             trees = trees_of_piece(n_estimators(config, model), self.settings.max_resource, (0, units))
@@ -228,7 +260,7 @@ class ForestEvaluator:
                     symbol, config, {m: a[rows] for m, a in answers.items()}, window.usual_continues[rows], cost_factor
                 )
             )
-        return self._account(window, simulated)
+        return simulated
 
     def _trade(
         self, symbol: SymbolWindow, config: Config, answers: Mapping[Model, Floats], usual: Floats, cost_factor: float

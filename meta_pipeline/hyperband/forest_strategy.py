@@ -47,6 +47,7 @@ _RISK: Final = {
 _NOT_REAL: Final = re.compile(
     r"synthe|simulat|generated|artificial|made.?up|\b(random|fake|toy|test|bootstrap)", re.IGNORECASE
 )
+_NAME: Final = re.compile(r"(?P<strategy>.+)-\d{4}-\d{2}-\d{2}-r\d+-eta\d+-[0-9a-f]{8}")
 
 
 def declaration(
@@ -173,6 +174,12 @@ def search_of(
         fingerprint=built.fingerprint,
         space=built.space,
     )
+
+
+def strategy_searched(search_name: str) -> str | None:
+    """Return the strategy whose search has a name that `search_of` gives; None for other names."""
+    found = _NAME.fullmatch(search_name)
+    return None if found is None else found["strategy"]
 
 
 def require_real(target: str, settings: Mapping[str, Any]) -> dict[str, JsonValue]:

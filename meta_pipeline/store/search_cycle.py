@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection
 
+from meta_pipeline.backtests.replaying import replay_named
 from meta_pipeline.canonical import JsonValue, digest
 from meta_pipeline.errors import Blocked, InputError, NotFound, StaleBase
 from meta_pipeline.hyperband.forest_strategy import (
@@ -20,13 +21,14 @@ from meta_pipeline.hyperband.forest_strategy import (
     declaration,
     parameters_of,
     require_real,
+    strategy_searched,
 )
 from meta_pipeline.hyperband.protocol import ParameterValue
 from meta_pipeline.proposals.draft import ProposalDraft
 from meta_pipeline.proposals.identity import clean_name, kind_of
 from meta_pipeline.proposals.roles import Power
 from meta_pipeline.settings import Settings
-from meta_pipeline.store import experiments, people, proposals, search, search_verdict, strategies
+from meta_pipeline.store import experiments, people, proposals, search, search_live_run, search_verdict, strategies
 from meta_pipeline.store.outcome_rules import outcome_rule
 from meta_pipeline.store.transactions import in_transaction
 
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
     from meta_pipeline.store.strategies import StrategyRecord
 
 PROPOSAL_TYPE = "config_parameter_change"
+REPLAY = "meta_pipeline.hyperband.forest_replay:replay"
 
 
 def judge_finished(
@@ -53,6 +56,8 @@ def judge_finished(
     thresholds: "Thresholds | None" = None,
 ) -> dict[str, JsonValue] | None:
     """Put the best of a finished search before the gates, once, and keep the verdict.
+
+    The live configuration's days are handed in as backtest runs, so that the loop knows the strategy's markets.
 
     Returns
     -------
@@ -70,6 +75,7 @@ def judge_finished(
     evaluator = result.settings.evaluator.build()
     if not isinstance(evaluator, ForestEvaluator) or not result.is_finished:
         return None
+    search_live_run.record_live_runs(database, place, evaluator, result, actor=actor, now=now)
     scope = search_verdict.scope_of(evaluator)
     search_verdict.declare_scope(ledger, scope.name)
     judged = search_verdict.judge_search(
@@ -158,6 +164,11 @@ def shadow_winner(
         require_real(asked["target"], asked["settings"])
         strategy_id = _strategy_of(connection, found)
         _refuse_stale(strategies.load(connection, strategy_id), found)
+    if replay_named(strategy_id, settings.replays) is None:
+        raise Blocked(
+            f"nothing plays {strategy_id} on paper: add {strategy_id}={REPLAY} to META_PIPELINE_REPLAYS, or declare it "
+            "under an id that begins with FOREST_"
+        )
     return experiments.start(
         database,
         strategy_id=strategy_id,
@@ -186,10 +197,11 @@ def _winner(connection: Connection, found: search.StoredSearch) -> dict[str, Par
 
 
 def _strategy_of(connection: Connection, found: search.StoredSearch) -> str:
-    """Return the declared strategy whose search this is: the one that its name begins with."""
-    for record in strategies.list_strategies(connection):
-        if found.search_name.startswith(f"{record.strategy.strategy_id}-"):
-            return record.strategy.strategy_id
+    """Return the declared strategy whose search this is, by the search's name."""
+    strategy_id = strategy_searched(found.search_name)
+    declared = {record.strategy.strategy_id for record in strategies.list_strategies(connection)}
+    if strategy_id in declared:
+        return strategy_id
     raise Blocked(
         f"the search {found.search_name} is about no declared strategy; search with --strategy, so that the winner is "
         "compared with what is live"

@@ -211,6 +211,7 @@ def _halves(result: "SearchResult", store: "CheckpointStore") -> "tuple[NDArray[
 
 
 def _metadata(result: "SearchResult", verdict: Any, proposed: str, halves: Any) -> dict[str, Any]:
+    from meta_pipeline.hyperband.forest_strategy import strategy_searched
     from meta_pipeline.report import search as report
     from meta_pipeline.report import search_pictures as pictures
 
@@ -246,7 +247,7 @@ def _metadata(result: "SearchResult", verdict: Any, proposed: str, halves: Any) 
         "next": commands_value(
             f"meta-pipeline search show {name}",
             f"meta-pipeline search export {name} --into results",
-            f"meta-pipeline search watch {name.partition('-')[0]}",
+            f"meta-pipeline search watch {strategy_searched(name)}",
         ),
     }
     return shown
