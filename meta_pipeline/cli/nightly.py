@@ -27,7 +27,7 @@ def nightly(
     verbose: Annotated[bool, typer.Option("--verbose", help="Show Dagster's log, on standard error.")] = False,
     as_json: common.AsJson = False,
 ) -> None:
-    """Absorb all pending runs, write the diagnostics, propose; then show what waits for a person.
+    """Absorb all pending runs, write the diagnostics, propose, judge changes; then show what waits for a person.
 
     Runs the same Dagster job as the nightly schedule, in this process; with --shard, on its part of the strategies.
     With DAGSTER_HOME set, the run shows in the UI.
@@ -144,6 +144,7 @@ def _payload(
         "proposals": [dict(row) for row in open_table(lines).rows],
         "suppressed": dict(suppressed),
         "failed_checks": list(summary.failed_checks),
+        "anchored_at_entry": summary.anchored,
         "next": list(commands),
     }
 
@@ -163,6 +164,8 @@ def _show(
     console.print(suppressed_counts_table(suppressed).rich())
     where = " (in Dagster's UI: make dev)" if summary.kept else ""
     console.print(f"{pending:,} runs were pending; run {summary.run_id}{where}", markup=False)
+    if summary.anchored is not None:
+        console.print(f"The audit log verifies, and is anchored at entry {summary.anchored:,}.", markup=False)
     for failed in summary.failed_checks:
         console.print(f"check failed: {failed}", markup=False, style="bold red")
     if commands:

@@ -1,12 +1,34 @@
-"""Noting the audit head down outside the database, every night.
+"""Noting the audit head down outside the database: at the end of every refresh, and by a job of its own every night.
 
-Belongs here: the job and its schedule. Does not belong here: what an anchor is and where it is kept (store.anchors).
+Belongs here: when it is done. Does not belong here: what an anchor is and where it is kept (store.anchors).
 """
+
+from typing import Final
 
 import dagster as dg
 
 from meta_pipeline.errors import MetaPipelineError
 from meta_pipeline.orchestration.resources import DatabaseResource
+
+ANCHORED: Final = "audit_log_is_anchored"
+ENTRY: Final = "audit log anchored at entry"
+
+
+def anchor_check(database: DatabaseResource, *, asset: str) -> dg.AssetCheckResult:
+    """Anchor the head, and say so as a check: one that fails is told, and stops nothing that was done before it."""
+    from meta_pipeline.store import anchors
+
+    try:
+        with database.connect() as connection:
+            anchor = anchors.anchor_head(connection, database.settings, now=database.now())
+    except MetaPipelineError as error:
+        return dg.AssetCheckResult(
+            check_name=ANCHORED, asset_key=asset, passed=False, severity=dg.AssetCheckSeverity.ERROR,
+            description=f"the audit head was not anchored: {error}",
+        )  # fmt: skip
+    return dg.AssetCheckResult(
+        check_name=ANCHORED, asset_key=asset, passed=True, metadata={ENTRY: anchor.seq, "anchor": anchor.name()}
+    )
 
 
 @dg.op(out=dg.Out(dg.Nothing), description="Verify what is new in the audit log, and note its head down.")
@@ -39,5 +61,5 @@ anchor_nightly = dg.ScheduleDefinition(
     execution_timezone="UTC",
     # It decides nothing and changes nothing in the database, so it runs by itself.
     default_status=dg.DefaultScheduleStatus.RUNNING,
-    description="Every night at 02:30 UTC, after the refresh.",
+    description="Every night at 02:30 UTC, also where the refresh, which anchors at its end, did not run or failed.",
 )

@@ -13,6 +13,7 @@ from pathlib import Path
 import dagster as dg
 
 from meta_pipeline.errors import InputError
+from meta_pipeline.orchestration.anchoring import ANCHORED, ENTRY
 from meta_pipeline.orchestration.assets.backtest_aggregates import backtest_aggregates
 from meta_pipeline.orchestration.assets.change_outcomes import change_outcomes
 from meta_pipeline.orchestration.assets.diagnostics_report import diagnostics_report
@@ -38,12 +39,15 @@ class RunSummary:
         What stopped the run, None if nothing did.
     failed_checks
         "asset: check: what it says", of every check that failed.
+    anchored
+        The entry of the audit log that its head was anchored at; None: it was not.
     """
 
     run_id: str
     kept: bool
     error: str | None
     failed_checks: tuple[str, ...]
+    anchored: int | None = None
 
 
 def run_nightly(
@@ -79,7 +83,13 @@ def run_nightly(
             },
             raise_on_error=False,
         )
-        return RunSummary(run_id=result.run_id, kept=kept, error=_error(result), failed_checks=_failed_checks(result))
+        return RunSummary(
+            run_id=result.run_id,
+            kept=kept,
+            error=_error(result),
+            failed_checks=_failed_checks(result),
+            anchored=_anchored(result),
+        )
 
 
 @contextmanager
@@ -108,6 +118,14 @@ def _quiet(quiet: bool) -> Iterator[None]:
         yield
     finally:
         logging.disable(before)
+
+
+def _anchored(result: dg.ExecuteInProcessResult) -> int | None:
+    for one in result.get_asset_check_evaluations():
+        if one.check_name == ANCHORED and one.passed:
+            entry = one.metadata[ENTRY].value
+            return entry if isinstance(entry, int) else None
+    return None
 
 
 def _error(result: dg.ExecuteInProcessResult) -> str | None:

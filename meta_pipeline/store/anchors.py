@@ -12,6 +12,7 @@ anchor of a new generation; anchors of earlier generations count up to where the
 import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -142,22 +143,36 @@ class ObjectPlace:
 
     def names(self) -> list[str]:
         """Return the names of all objects below the address."""
-        self._files.invalidate_cache()
-        try:
-            found: list[str] = self._files.ls(self._root, detail=False)
-        except FileNotFoundError:
-            return []
+        with _as_os_errors():
+            self._files.invalidate_cache()
+            try:
+                found: list[str] = self._files.ls(self._root, detail=False)
+            except FileNotFoundError:
+                return []
         return sorted(name.rsplit("/", maxsplit=1)[-1] for name in found)
 
     def read(self, name: str) -> str:
         """Return the content of one."""
-        content: bytes = self._files.cat_file(f"{self._root}/{name}")
+        with _as_os_errors():
+            content: bytes = self._files.cat_file(f"{self._root}/{name}")
         return content.decode("utf-8")
 
     def write(self, name: str, text: str) -> None:
         """Write one, in one request."""
-        self._files.makedirs(self._root, exist_ok=True)
-        self._files.pipe_file(f"{self._root}/{name}", text.encode("utf-8"))
+        with _as_os_errors():
+            self._files.makedirs(self._root, exist_ok=True)
+            self._files.pipe_file(f"{self._root}/{name}", text.encode("utf-8"))
+
+
+@contextmanager
+def _as_os_errors() -> Iterator[None]:
+    """Raise what a store's own library raises (no credentials, no route) as the OSError that a folder would raise."""
+    try:
+        yield
+    except OSError:
+        raise
+    except Exception as error:
+        raise OSError(f"{type(error).__name__}: {error}") from error
 
 
 def place_of(settings: Settings) -> Place:

@@ -44,6 +44,7 @@ def test_it_shows_proposals_counts_of_the_suppressed_and_the_next_commands_and_n
     assert "20 → 50" in out
     assert "Suppressed candidates, by reason" in out
     assert "32 runs were pending" in out
+    assert "The audit log verifies, and is anchored at entry" in out
     assert "meta-pipeline approvers add NAME" in out
     assert "dagster" not in out + err
     assert "Warning" not in out + err

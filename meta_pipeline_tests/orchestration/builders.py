@@ -28,13 +28,13 @@ ACTING_JOBS = [approve_proposals, apply_approved, revert_change]
 
 def resource_of(database: Database, *, now: datetime = NOW, home: Path | None = None) -> DatabaseResource:
     """A resource on the test's database, with a clock that stands still and no settings from outside."""
-    values: dict[str, Any] = {"_env_file": None, "home": home or _home()}
+    values: dict[str, Any] = {"_env_file": None, "home": home or _home(str(database.url))}
     return DatabaseResource(database, settings=lambda: Settings(**values), clock=lambda: now)
 
 
 @cache
-def _home() -> Path:
-    """Return a folder for what assets write beside the database, gone when the tests end."""
+def _home(url: str) -> Path:
+    """Return a folder for what assets write beside a database, gone when the tests end: anchors are of one log."""
     folder = tempfile.mkdtemp(prefix="meta-pipeline-tests-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return Path(folder)

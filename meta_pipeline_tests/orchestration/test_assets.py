@@ -12,12 +12,15 @@ from sqlalchemy import text
 
 from meta_pipeline.backtests import record
 from meta_pipeline.definitions import build_definitions
+from meta_pipeline.orchestration.anchoring import anchor_check
 from meta_pipeline.orchestration.metadata import MAX_PICTURE
 from meta_pipeline.orchestration.refreshing import NIGHTLY, STRATEGIES
+from meta_pipeline.store import audit
+from meta_pipeline.store.anchors import Anchor, place_of, read_anchors
 from meta_pipeline.store.backtests import RunStore
 from meta_pipeline.store.database import Database
 from meta_pipeline_tests.backtests.runs import a_run
-from meta_pipeline_tests.orchestration.builders import NOW, resource_of
+from meta_pipeline_tests.orchestration.builders import NOW, declare_strategy, resource_of
 from meta_pipeline_tests.orchestration.campaigns import hand_in
 
 pytestmark = pytest.mark.database
@@ -94,12 +97,28 @@ def test_a_campaign_becomes_aggregates_a_report_and_a_proposal_that_can_be_decid
         assert path.name == f"{hashlib.sha256(content).hexdigest()}.html"
         assert said in content
 
+    with database.connect() as connection:
+        head = audit.head(connection)
+    (anchor, *_) = read_anchors(place_of(resource_of(database).settings))[::-1]
+    assert (anchor.seq, anchor.entry_hash) == (head.entries, head.head_hash), "whoever starts a refresh, it anchors"
+
     # Once more with nothing new: the same versions, nothing written twice.
     assert versions(first) == versions(again)
     assert shown(again, "backtest_aggregates")["runs absorbed"] == 0
     assert shown(again, "proposals")["new proposals"] == 0
     assert count(database, "diagnostics_reports") == 1
     assert count(database, "meta_config_proposals") == proposals["new proposals"]
+
+
+def test_a_log_that_is_not_the_anchored_one_fails_a_check_and_not_the_refresh(database: Database) -> None:
+    declare_strategy(database)
+    resource = resource_of(database)
+    assert anchor_check(resource, asset="change_outcomes").passed
+    forged = Anchor(seq=1_000_000, entry_hash="f" * 64, at=NOW)
+    place_of(resource.settings).write(forged.name(), forged.text())
+    checked = anchor_check(resource, asset="change_outcomes")
+    assert not checked.passed
+    assert "its tail was cut off, or a backup was restored" in (checked.description or "")
 
 
 def test_one_bad_strategy_stops_none_of_the_others_and_is_named_by_a_check(database: Database) -> None:

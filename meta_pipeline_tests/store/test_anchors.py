@@ -4,8 +4,10 @@ import json
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 from sqlalchemy import text
 
 from meta_pipeline.errors import AuditBroken, AuditForked, InputError, NothingToDo, NotPermitted, Unhealthy
@@ -174,6 +176,21 @@ def test_anchors_live_in_any_place_that_fsspec_knows(database: Database) -> None
     for address in ("nosuch://x", "s3nope://bucket"):
         with pytest.raises(InputError, match="fsspec"):
             anchors.place_of(SETTINGS.model_copy(update={"audit_anchor": address}))
+
+
+def test_a_store_that_fails_in_its_own_way_is_named_like_any_place_out_of_reach(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = SETTINGS.model_copy(update={"audit_anchor": "memory://audit/out-of-reach"})
+
+    def refuse(*_: Any, **__: Any) -> Any:
+        raise RuntimeError("no credentials")
+
+    fill(database, 3)
+    for name in ("pipe_file", "ls"):
+        monkeypatch.setattr(MemoryFileSystem, name, refuse)
+        with pytest.raises(Unhealthy, match="RuntimeError: no credentials"):
+            anchor(database, there)
 
 
 def test_after_each_apply_the_head_is_anchored_if_wanted_and_a_failure_of_that_undoes_nothing(

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import dagster as dg
 
+from meta_pipeline.orchestration.anchoring import ANCHORED, anchor_check
 from meta_pipeline.orchestration.assets import GROUP, RISK, THROUGH_BY_FOUR
 from meta_pipeline.orchestration.metadata import picture_value, table_value
 from meta_pipeline.orchestration.refreshing import scope_of
@@ -28,10 +29,14 @@ NO_REVERT: Final = "no_change_calls_for_a_revert"
     check_specs=[
         dg.AssetCheckSpec(JUDGED, asset=NAME, description="The days of every change that is due could be replayed."),
         dg.AssetCheckSpec(NO_REVERT, asset=NAME, description="No change in force has the verdict REVERT."),
+        dg.AssetCheckSpec(
+            ANCHORED, asset=NAME, description="The audit log verifies, and its head is noted down outside the database."
+        ),
     ],
     description=(
         "Each applied change against the old configuration on the same days, by the rule fixed when it was approved: "
-        "effect with an interval that holds at every look, guardrails, verdict. Shadow experiments are looked at too."
+        "effect with an interval that holds at every look, guardrails, verdict. Shadow experiments are looked at too. "
+        "Last of a refresh, it anchors the audit log."
     ),
 )
 def change_outcomes(
@@ -54,7 +59,9 @@ def change_outcomes(
         database.opened, until=judging.yesterday(now), now=now, settings=settings, strategies=part
     )
     return dg.MaterializeResult(
-        metadata=_metadata(night, looked, database), check_results=[_judged(night, looked), _no_revert(night)]
+        metadata=_metadata(night, looked, database),
+        # The last asset of a refresh: what the whole of it recorded is anchored here, whoever started it.
+        check_results=[_judged(night, looked), _no_revert(night), anchor_check(database, asset=NAME)],
     )
 
 
