@@ -9,17 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from meta_pipeline.canonical import JsonValue
 from meta_pipeline.cli import common
 from meta_pipeline.errors import InputError
+from meta_pipeline.report.spreadsheet import safe_cell
 
 if TYPE_CHECKING:
     from meta_pipeline.store.inventory import InventoryLine
 
 app = typer.Typer(no_args_is_help=True, help="Every strategy with its owner, knobs, limits and last change.")
-
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "|", "%", "\uff1d", "\uff0b", "\uff0d", "\uff20")
-"""What spreadsheets take for the start of a formula, full-width forms included."""
 
 
 @app.callback()
@@ -60,16 +57,6 @@ def as_csv(lines: "list[InventoryLine]") -> str:
     for line in written:
         writer.writerow([safe_cell(line[column]) for column in columns])
     return out.getvalue()
-
-
-def safe_cell(value: JsonValue) -> str:
-    """Write a value so that no spreadsheet takes it for a formula: a text that would begin one gets an apostrophe."""
-    if value is None:
-        return ""
-    if isinstance(value, bool | int | float):
-        return json.dumps(value)
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return f"'{text}" if text.lstrip(" \u00a0").startswith(_FORMULA) else text
 
 
 def _as_json(lines: "list[InventoryLine]") -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 from meta_pipeline.canonical import JsonValue
 from meta_pipeline.hyperband.results import SearchResult
+from meta_pipeline.report.spreadsheet import safe_cell
 from meta_pipeline.report.table import Cell, Column, Kind, Table
 
 _SHOWN_METRICS = ("sharpe_ratio", "profit_factor", "max_drawdown", "alpha_persistence")
@@ -185,18 +186,22 @@ def _json(value: JsonValue) -> str:
 
 
 def _csv(result: SearchResult) -> str:
-    """Return one line per evaluation; parameters and metrics are columns, metrics with a prefix."""
+    """Return one line per evaluation; parameters and metrics are columns, metrics with a prefix.
+
+    A text that a spreadsheet would take for a formula gets an apostrophe.
+    """
     metrics = sorted(
         {name for entry in result.entries.values() for rung in entry.rungs.values() for name in rung.metrics}
     )
     first = ("slot", "iteration", "bracket", "number", "resource", "value", "error")
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow((*first, *result.settings.space.names, *(f"metric_{name}" for name in metrics)))
+    names = result.settings.space.names
+    writer.writerow((*first, *map(safe_cell, names), *(f"metric_{name}" for name in metrics)))
     for row in result.history():
         config, found = row["config"], row["metrics"]
         assert isinstance(config, dict)
         assert isinstance(found, dict)
-        parameters = (config[name] for name in result.settings.space.names)
-        writer.writerow((*(row[name] for name in first), *parameters, *(found.get(name) for name in metrics)))
+        values = (*(row[name] for name in first), *(config[name] for name in names), *map(found.get, metrics))
+        writer.writerow([safe_cell(value) if isinstance(value, str) else value for value in values])
     return text.getvalue()

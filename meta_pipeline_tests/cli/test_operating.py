@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from meta_pipeline.cli.inventory import safe_cell
 from meta_pipeline.store.database import Database
 from meta_pipeline_tests.cli.shell import Shell
 from meta_pipeline_tests.store.governed import applied, by_hand, declare, prepare
@@ -172,10 +171,3 @@ def test_the_inventory_is_complete_and_no_cell_of_it_is_a_formula(database: Data
     document = json.loads(shell.run("inventory", "export", "--format", "json").out)
     assert [line["strategy_id"] for line in document["strategies"]] == ["=HYPERLINK(0)", "STRAT"]
     assert shell.run("strategies", "limit", "STRAT", "--max-changes", "2").code == 1
-
-
-@pytest.mark.parametrize("text", ["=1", "+1", "-1", "@x", "\t=1", "\r=1", " =1", "|calc", "\uff1d1"])
-def test_a_text_that_a_spreadsheet_would_calculate_gets_an_apostrophe(text: str) -> None:
-    assert safe_cell(text) == f"'{text}"
-    assert safe_cell(-1.5) == "-1.5"  # a number is a number
-    assert safe_cell(None) == ""
