@@ -29,6 +29,7 @@ from meta_pipeline.diagnostics.records import (
     Thresholds,
 )
 from meta_pipeline.errors import InputError, InsufficientData
+from meta_pipeline.evidence.influence import SHARPE_RATIO
 from meta_pipeline.evidence.panel import RunPanel
 from meta_pipeline.proposals.campaign import read_campaign
 from meta_pipeline.proposals.candidate import Candidate, Note, Proposed, finite, level_to_json
@@ -305,7 +306,7 @@ def _effect(candidate: Candidate) -> KnobEffect:
         probability_positive=finite(candidate.probability_positive),
         sign_consistency=None if stability is None else finite(stability.sign_consistency),
         drift=None if stability is None else finite(stability.drift),
-        regimes=candidate.regimes,
+        regimes=tuple(one for one in candidate.regimes if one.metric == SHARPE_RATIO),
         suppressed_by=None if candidate.suppressed_by is None else str(candidate.suppressed_by),
         reason=candidate.suppression_reason,
         missing=missing,

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from meta_pipeline.canonical import JsonValue, Level, level_key
 from meta_pipeline.diagnostics.configurations import knob_levels
+from meta_pipeline.diagnostics.regime_days import Labels, agreed_labels
 from meta_pipeline.errors import InputError
 from meta_pipeline.evidence.panel import RunPanel
 from meta_pipeline.proposals.candidate import level_to_json
@@ -34,6 +35,10 @@ class EquityComparison:
         What it is, in a few words.
     n_incumbent, n_challenger
         Runs that each stands for.
+    periods_per_year
+        Of all these runs; None where they differ, or are not known.
+    labels
+        Shape (n_days,): regime of each day on which the markets agree; None where they have none.
     missing
         Why one of them is not there; empty if both are.
     """
@@ -45,6 +50,8 @@ class EquityComparison:
     n_incumbent: int = 0
     n_challenger: int = 0
     missing: str = ""
+    periods_per_year: float | None = None
+    labels: Labels | None = None
 
 
 def compare_equity(
@@ -54,6 +61,7 @@ def compare_equity(
     live: Mapping[str, JsonValue],
     challenger: Mapping[str, JsonValue] | None,
     name: str,
+    regimes: Mapping[str, Labels] | None = None,
 ) -> EquityComparison:
     """Compare the live configuration with a challenger over the days that both traded.
 
@@ -63,6 +71,8 @@ def compare_equity(
         Values of the declared knobs by path, as `level_to_json` writes them; None: there is none.
     name
         Of the challenger.
+    regimes
+        As in `propose`; None: no day carries a label.
     """
     paths = sorted(knob.path for knob in knobs)
     nothing = np.array([], dtype="datetime64[s]")
@@ -85,6 +95,8 @@ def compare_equity(
         return EquityComparison(
             dates=nothing, incumbent=None, challenger=None, challenger_name=name, missing="the two share no day"
         )
+    runs = np.array([*rows["live"], *rows.get("other", [])], dtype=np.intp)
+    labels = agreed_labels(regimes, {panel.markets[run] for run in runs})
     return EquityComparison(
         dates=panel.dates[days],
         incumbent=None if first is None else first[days],
@@ -93,7 +105,15 @@ def compare_equity(
         n_incumbent=len(rows["live"]),
         n_challenger=len(rows.get("other", [])),
         missing="; ".join(missing),
+        periods_per_year=_periods(panel, runs),
+        labels=None if labels is None else labels[days],
     )
+
+
+def _periods(panel: RunPanel, runs: NDArray[np.intp]) -> float | None:
+    """Return the periods per year of some runs; None where they differ or are not known."""
+    found = set(panel.periods_per_year[runs].tolist())
+    return found.pop() if len(found) == 1 and all(periods > 0 for periods in found) else None
 
 
 def changed(

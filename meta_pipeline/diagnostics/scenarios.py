@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meta_pipeline.canonical import JsonValue
+from meta_pipeline.diagnostics.equity import EquityComparison
 from meta_pipeline.diagnostics.regime_days import Labels
 from meta_pipeline.errors import InputError
 from meta_pipeline.evidence.scenarios import ScenarioFamily, Scenarios, compare_scenarios
@@ -44,6 +45,13 @@ def scenarios_between(
         labels=labels,
         horizon=max(1, round(periods_per_year / MONTHS_PER_YEAR)),
     )
+
+
+def scenarios_of_change(found: EquityComparison) -> Scenarios | None:
+    """Put the two configurations of a comparison through the same months; None where one has no series, or no year."""
+    if found.incumbent is None or found.challenger is None or found.periods_per_year is None:
+        return None
+    return scenarios_between(found.incumbent, found.challenger, found.periods_per_year, found.labels)
 
 
 def scenarios_to_json(found: Scenarios) -> dict[str, JsonValue]:

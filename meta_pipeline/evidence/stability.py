@@ -1,4 +1,4 @@
-"""How an effect on the Sharpe ratio held over slices of the days: sub-periods, or regimes.
+"""How an effect held over slices of the days: sub-periods, or regimes.
 
 Belongs here: the effect per slice, sign consistency, drift. Does not belong here: the effect as a whole (contrasts).
 """
@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from meta_pipeline.evidence.contrasts import standard_errors
 from meta_pipeline.evidence.factors import Codes
-from meta_pipeline.evidence.influence import Chunk, Runs
+from meta_pipeline.evidence.influence import MAX_DRAWDOWN, SHARPE_RATIO, Chunk, Runs
+from meta_pipeline.evidence.metrics import summarize
 
 Floats = NDArray[np.float64]
 
@@ -26,7 +27,7 @@ class Slices:
     Parameters
     ----------
     estimates, standard_errors
-        Shape (n_slices, n_contrasts), annualised Sharpe ratio.
+        Shape (n_slices, n_contrasts), in the metric's unit; a drawdown's error within a slice is not known.
     n_days
         Shape (n_slices, n_contrasts): days of the slice on which the contrast has weight.
     """
@@ -62,10 +63,11 @@ def slice_effects(
     *,
     blocks: Codes,
     groups: Codes | None = None,
+    metric: str = SHARPE_RATIO,
 ) -> Slices:
-    """Return each contrast's effect on the Sharpe ratio within each slice of the days.
+    """Return each contrast's effect on a metric within each slice of the days.
 
-    The Sharpe ratio of every run is computed anew within the slice; runs with fewer than 20 returns there are left
+    The metric of every run is computed anew within the slice; runs with fewer than 20 returns there are left
     out, and with them their block unless its other weights still balance: a difference needs both of its sides.
 
     Parameters
@@ -77,7 +79,7 @@ def slice_effects(
     raised
         Shape (n_runs, n_contrasts): whether a run is at the level that is judged (its weights add up to one).
     series
-        Shape (n_days, n_contrasts): day series over the *panel's* dates.
+        Shape (n_days, n_contrasts): day series of the metric over the *panel's* dates.
     slices
         Shape (n_groups, n_days): slice of each date for each group of runs, -1 for none.
     n_slices
@@ -86,29 +88,31 @@ def slice_effects(
         Shape (n_runs,): block of each run.
     groups
         Shape (n_runs,): group of each run (its market, say). None: all runs are of the first.
+    metric
+        The Sharpe ratio, or one of `influence.RISK_METRICS`. A drawdown is that of the slice's own days.
     """
     group = np.zeros(len(runs.columns), dtype=np.int64) if groups is None else groups
     used = (weights != 0).any(axis=1)
-    sharpe, counts = _sharpe_per_slice(runs, used, slices, n_slices, group)
+    found, counts = _metric_per_slice(runs, used, slices, n_slices, group, metric)
     present_groups = np.unique(group[used])
     shape = (n_slices, weights.shape[1])
     estimates, errors, days = np.full(shape, np.nan), np.full(shape, np.nan), np.zeros(shape, dtype=np.int64)
     length = runs.summary.n_observations.astype(np.float64)
     for index in range(n_slices):
-        present = np.isfinite(sharpe[:, index])
+        present = np.isfinite(found[:, index])
         kept = _balanced(np.where(present[:, None], weights, 0.0), blocks)
         total = np.where(raised, kept, 0.0).sum(axis=0)
         # Where groups differ, a day is inside if it is for any of them: the error is rather too large than too small.
         inside = series[(slices[present_groups] == index).any(axis=0)]
         days[index] = (inside != 0).sum(axis=0)
         with np.errstate(all="ignore"):
-            values = np.where(present, sharpe[:, index], 0.0)
+            values = np.where(present, found[:, index], 0.0)
             estimates[index] = np.where(total > 1e-6, (values @ kept) / total, np.nan)
-            # A slice sees a run for fewer days, so that each day moves its Sharpe ratio the more.
+            # A slice sees a run for fewer days, so that each day moves its metric the more.
             size = np.abs(kept)
             longer = np.where(present, length / np.maximum(counts[:, index], 1), 0.0) @ size / size.sum(axis=0)
             errors[index] = standard_errors(inside) * longer / total
-    errors[np.isnan(estimates)] = np.nan
+    errors[np.isnan(estimates) | (metric == MAX_DRAWDOWN)] = np.nan  # peak and trough are others in each slice
     days[np.isnan(estimates)] = 0
     return Slices(estimates=estimates, standard_errors=errors, n_days=days)
 
@@ -122,21 +126,28 @@ def _balanced(kept: Floats, blocks: Codes) -> Floats:
     return np.where((np.abs(sums) <= BALANCE * sizes)[blocks], kept, 0.0)
 
 
-def _sharpe_per_slice(
-    runs: Runs, used: NDArray[np.bool_], slices: Codes, n_slices: int, group: Codes
+def _metric_per_slice(
+    runs: Runs, used: NDArray[np.bool_], slices: Codes, n_slices: int, group: Codes, metric: str
 ) -> tuple[Floats, NDArray[np.float64]]:
-    """Return Sharpe ratio and number of returns per run and slice, shape (n_runs, n_slices)."""
+    """Return metric and number of returns per run and slice, shape (n_runs, n_slices)."""
     shape = (len(runs.columns), n_slices)
     means = runs.summary.mean_return / runs.periods_per_year
-    sharpe, counts = np.full(shape, np.nan), np.zeros(shape)
+    found, counts = np.full(shape, np.nan), np.zeros(shape)
     for one in np.unique(group[used]):
         member = np.zeros((slices.shape[1], n_slices))
         inside = np.flatnonzero(slices[one] >= 0)
         member[inside, slices[one][inside]] = 1.0
         for chunk in runs.chunks(used & (group == one)):
             periods = runs.periods_per_year[chunk.members]
-            sharpe[chunk.members], counts[chunk.members] = _slice_moments(chunk, means, member, periods)
-    return sharpe, counts
+            if metric == SHARPE_RATIO:
+                found[chunk.members], counts[chunk.members] = _slice_moments(chunk, means, member, periods)
+                continue
+            for index in range(n_slices):
+                part = summarize(chunk.rows[:, member[:, index] > 0].T, periods, tail=runs.tail)
+                enough = part.n_observations >= MINIMUM_SLICE_DAYS
+                found[chunk.members, index] = np.where(enough, getattr(part, metric), np.nan)
+                counts[chunk.members, index] = part.n_observations
+    return found, counts
 
 
 def _slice_moments(chunk: Chunk, means: Floats, member: Floats, periods_per_year: Floats) -> tuple[Floats, Floats]:

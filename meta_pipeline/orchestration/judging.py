@@ -5,7 +5,8 @@ Belongs here: loading what `propose` is given. Does not belong here: what is don
 
 import hashlib
 from collections import OrderedDict
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from threading import Lock
 from typing import TYPE_CHECKING, Final
 
@@ -13,6 +14,9 @@ from meta_pipeline.canonical import digest
 from meta_pipeline.orchestration.resources import DatabaseResource
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from meta_pipeline.evidence.panel import RunPanel
     from meta_pipeline.proposals.candidate import Proposed
     from meta_pipeline.proposals.parameters import Parameters
@@ -31,13 +35,15 @@ _GUARD: Final = Lock()
 class Judged:
     """One strategy, its runs, and what the engine says about them.
 
-    `judgement` is what the outcome ledger will know of the decision; None where no run has returns.
+    `judgement` is what the outcome ledger will know of the decision; None where no run has returns. `regimes` are the
+    labels of the panel's dates by market, as in `propose`.
     """
 
     record: "StrategyRecord"
     panel: "RunPanel"
     proposed: "Proposed"
     judgement: "Judgement | None" = None
+    regimes: "Mapping[str, NDArray[np.str_]]" = field(default_factory=dict)
 
 
 def judge(strategy_id: str, database: DatabaseResource) -> Judged:
@@ -84,7 +90,7 @@ def judge(strategy_id: str, database: DatabaseResource) -> Judged:
             experience=experience,
         )
         _remember(key, proposed)
-    return Judged(record=record, panel=panel, proposed=proposed, judgement=judgement)
+    return Judged(record=record, panel=panel, proposed=proposed, judgement=judgement, regimes=regimes)
 
 
 def parameters_of(settings: "Settings") -> "Parameters":

@@ -145,13 +145,14 @@ class Effect:
 
 @dataclass(frozen=True, kw_only=True)
 class SliceEffect:
-    """The effect on the Sharpe ratio in one slice of the days: a sub-period, or a regime."""
+    """The effect on a metric in one slice of the days: a sub-period, or a regime. Units as in `Effect`."""
 
     label: str
     estimate: float | None
     standard_error: float | None
     n_days: int
     reason: str | None = None
+    metric: str = "sharpe_ratio"
 
     def to_json(self) -> dict[str, JsonValue]:
         """Return the slice as a canonical-JSON-safe object."""
@@ -161,6 +162,7 @@ class SliceEffect:
             "standard_error": finite(self.standard_error),
             "n_days": self.n_days,
             "reason": self.reason,
+            "metric": self.metric,
         }
 
 
@@ -175,13 +177,18 @@ class Stability:
     sign_consistency
         Share of the slices with an estimate whose sign is that of the whole.
     drift
-        Standard deviation of the true effect between slices beyond sampling error, in annualised Sharpe ratio.
+        Standard deviation of the true effect between slices beyond sampling error, in the metric's unit.
     """
 
     sub_periods: tuple[SliceEffect, ...]
     sign_consistency: float | None
     drift: float | None
     reason: str | None = None
+
+    @property
+    def metric(self) -> str:
+        """The metric of the slices."""
+        return self.sub_periods[0].metric if self.sub_periods else "sharpe_ratio"
 
     def to_json(self) -> dict[str, JsonValue]:
         """Return the stability as a canonical-JSON-safe object."""
@@ -276,11 +283,13 @@ class Candidate:
     probability_positive
         That the effect realised over `horizon_years` is positive.
     smallest_detectable_effect, days_needed
-        The smallest effect this campaign finds with the stated power after correction for multiplicity, and the
-        calendar days of evidence that an effect of the estimated size would need.
+        The smallest effect on the metric of `effect` that this campaign finds with the stated power after correction
+        for multiplicity, and the calendar days of evidence that an effect of the estimated size would need.
     n_runs, n_distinct, n_effective, n_days, n_trials
         Runs at the two levels; of these distinct; effective number of independent return series of the
         campaign; days with weight in the contrast; distinct trials counted.
+    stability, regimes
+        The effect by sub-period and by regime, each slice with its metric: that of `effect`.
     trigger
         For the two risk types: which thresholds how many configurations are beyond.
     missing

@@ -1,8 +1,10 @@
 """From the engine's candidate to the proposal that the machine puts before a person."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
+from meta_pipeline.canonical import JsonValue
 from meta_pipeline.errors import InputError
 from meta_pipeline.proposals.candidate import Candidate, finite
 from meta_pipeline.proposals.draft import ProposalDraft
@@ -22,6 +24,7 @@ def draft(
     market_id: str | None = None,
     author: str = MACHINE_ACTOR,
     outcome_rule: OutcomeRule | None = None,
+    scenarios: Mapping[str, JsonValue] | None = None,
 ) -> ProposalDraft:
     """Write a candidate as a proposal, every number of it derived from the data.
 
@@ -44,6 +47,8 @@ def draft(
     outcome_rule
         How the change will be judged. A rise of volatility that the candidate itself expects is added to what its
         guardrail allows.
+    scenarios
+        The live configuration and the changed one in scenarios, for the approver to read; None: they were not at hand.
 
     Raises
     ------
@@ -63,7 +68,11 @@ def draft(
         proposed=candidate.to_value,
         base_version=base_version,
         rationale=candidate.rationale,
-        supporting_metrics={"format": SUPPORTING_FORMAT, **candidate.to_json()},
+        supporting_metrics={
+            "format": SUPPORTING_FORMAT,
+            **candidate.to_json(),
+            **({} if scenarios is None else {"scenarios": scenarios}),
+        },
         evidence_digest=evidence_digest,
         risk_change=candidate.risk_change,
         author=author,

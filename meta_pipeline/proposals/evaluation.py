@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 
-from meta_pipeline.evidence import grades, stability
+from meta_pipeline.evidence import grades
 from meta_pipeline.evidence.contrasts import NEGLIGIBLE, Contrasts, choose_block_length, evaluate, standard_errors
 from meta_pipeline.evidence.design import Weights
 from meta_pipeline.evidence.influence import (
@@ -27,6 +27,7 @@ from meta_pipeline.proposals.campaign import Campaign
 from meta_pipeline.proposals.candidate import Effect, SliceEffect, Stability
 from meta_pipeline.proposals.changes import Change
 from meta_pipeline.proposals.parameters import Parameters
+from meta_pipeline.proposals.slicing import by_regime, by_sub_period, slice_effects_of, stability_of
 from meta_pipeline.proposals.weighting import Weighting, weigh
 
 Floats = NDArray[np.float64]
@@ -84,14 +85,17 @@ def evaluate_changes(
         _effect(campaign, change, weights, tested, index, {name: float(p[index]) for name, p in adjusted.items()})
         for index, (change, weights) in enumerate(zip(changes, weighting.primary, strict=True))
     )
-    periods = _sub_periods(campaign, changes, weighting)
+    raised = raised_runs(changes)
+    series = weighting.series[:, :n]
+    periods = by_sub_period(campaign, raised, weighting.main, series)
+    by_label = by_regime(campaign, raised, weighting.main, series, regimes)
     return Evaluation(
         effects=effects,
         other_effects=_further(campaign, changes, weighting.other, weighting.other_columns, tested),
         local_effects=_further(campaign, changes, weighting.local, weighting.local_columns, tested),
         risk_effects=_risk_effects(campaign, changes, weighting.main, effects),
-        stabilities=tuple(_stability(periods, index, effects[index]) for index in range(n)),
-        regimes=_regimes(campaign, changes, weighting, regimes),
+        stabilities=tuple(stability_of(periods, index, effects[index].estimate or 0.0) for index in range(n)),
+        regimes=tuple(slice_effects_of(by_label, index) for index in range(n)),
         grades=_grades(tested.estimates[:n], p_values, adjusted, parameters),
         negligible=tuple(bool(value) for value in negligible),
         critical=grades.critical_value(tested.draws[:, :n][:, ~negligible], parameters.alpha),
@@ -231,90 +235,6 @@ def _risk_metric(
 def raised_runs(changes: Sequence[Change]) -> NDArray[np.bool_]:
     """Return which runs are at the level that is judged; shape (n_runs, n_changes)."""
     return np.column_stack([change.factor.codes == change.high for change in changes if change.factor is not None])
-
-
-def _sub_periods(
-    campaign: Campaign, changes: Sequence[Change], weighting: Weighting
-) -> tuple[stability.Slices, tuple[str, ...]]:
-    n_periods = campaign.parameters.sub_periods
-    slices = stability.equal_periods(campaign.panel.dates, n_periods)
-    days = campaign.panel.dates.astype("datetime64[D]")
-    labels = []
-    for index in range(n_periods):
-        inside = days[slices == index]
-        labels.append(f"{inside[0]} to {inside[-1]}" if len(inside) else "no days")
-    series = weighting.series[:, : len(changes)]
-    found = stability.slice_effects(
-        campaign.runs,
-        weighting.main,
-        raised_runs(changes),
-        series,
-        slices[None, :],
-        n_periods,
-        blocks=campaign.distinct.blocks,
-    )
-    return found, tuple(labels)
-
-
-def _slice_effects(found: stability.Slices, labels: Sequence[str], column: int) -> tuple[SliceEffect, ...]:
-    result = []
-    for index, label in enumerate(labels):
-        estimate, error = float(found.estimates[index, column]), float(found.standard_errors[index, column])
-        known = bool(np.isfinite(estimate))
-        result.append(
-            SliceEffect(
-                label=label,
-                estimate=estimate if known else None,
-                standard_error=error if known and np.isfinite(error) else None,
-                n_days=int(found.n_days[index, column]),
-                reason=None if known else "too few returns of both values in this slice",
-            )
-        )
-    return tuple(result)
-
-
-def _stability(slices: tuple[stability.Slices, tuple[str, ...]], column: int, effect: Effect) -> Stability:
-    found, labels = slices
-    estimates, errors = found.estimates[:, column], found.standard_errors[:, column]
-    consistency = stability.sign_consistency(estimates, effect.estimate or 0.0)
-    drift = stability.drift(estimates, errors)
-    return Stability(
-        sub_periods=_slice_effects(found, labels, column),
-        sign_consistency=consistency if np.isfinite(consistency) else None,
-        drift=drift if np.isfinite(drift) else None,
-        reason=None if np.isfinite(drift) else "fewer than three sub-periods hold enough returns",
-    )
-
-
-def _regimes(
-    campaign: Campaign,
-    changes: Sequence[Change],
-    weighting: Weighting,
-    regimes: Mapping[str, NDArray[np.str_]] | None,
-) -> tuple[tuple[SliceEffect, ...], ...]:
-    if not regimes:
-        return ((),) * len(changes)
-    names = sorted({str(label) for labels in regimes.values() for label in np.unique(labels)} - {""})
-    markets = sorted(set(campaign.panel.markets))
-    slices = np.full((len(markets), len(campaign.panel.dates)), -1, dtype=np.int64)
-    for row, market in enumerate(markets):
-        labels = regimes.get(market, regimes.get(""))
-        if labels is not None:
-            for code, name in enumerate(names):
-                slices[row, np.asarray(labels) == name] = code
-    group = np.array([markets.index(campaign.panel.markets[c]) for c in campaign.distinct.columns], dtype=np.int64)
-    series = weighting.series[:, : len(changes)]
-    found = stability.slice_effects(
-        campaign.runs,
-        weighting.main,
-        raised_runs(changes),
-        series,
-        slices,
-        len(names),
-        blocks=campaign.distinct.blocks,
-        groups=group,
-    )
-    return tuple(_slice_effects(found, names, index) for index in range(len(changes)))
 
 
 def _years(days: NDArray[np.datetime64], series: Floats) -> float:

@@ -5,7 +5,7 @@ changes (what there is to judge), evaluation (figures), screening (rules), risk_
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -17,7 +17,7 @@ from meta_pipeline.evidence import grades
 from meta_pipeline.evidence.factors import Role, level_at
 from meta_pipeline.evidence.panel import RunPanel
 from meta_pipeline.proposals.campaign import Campaign, read_campaign
-from meta_pipeline.proposals.candidate import Candidate, Effect, Grade, Note, ProposalType, Proposed, Rule
+from meta_pipeline.proposals.candidate import Candidate, Effect, Grade, Note, ProposalType, Proposed, Rule, Stability
 from meta_pipeline.proposals.changes import Change, enumerate_changes, too_fine
 from meta_pipeline.proposals.evaluation import Evaluation, evaluate_changes
 from meta_pipeline.proposals.experience import Experience, Verdict, consult
@@ -26,6 +26,7 @@ from meta_pipeline.proposals.legacy import legacy_confidence
 from meta_pipeline.proposals.metrics_only import ReportedMetrics
 from meta_pipeline.proposals.parameters import Parameters, RiskLimits
 from meta_pipeline.proposals.rationale import write_rationale
+from meta_pipeline.proposals.risk_over_time import over_time
 from meta_pipeline.proposals.risk_types import risk_candidates
 from meta_pipeline.proposals.screening import best_per_knob, one_at_a_time, rank, screen, suppress
 
@@ -88,9 +89,27 @@ def propose(
         judged.append(candidate if objection is None else suppress(candidate, objection))
         position += 1
     judged = one_at_a_time(best_per_knob(judged), parameters)
-    risky, notes = risk_candidates(campaign, judged, limits)
+    risky, notes = risk_candidates(
+        campaign, judged, limits, over_time=_over_time(campaign, tested, evaluation, regimes)
+    )
     answer = _answer(campaign, digest, [*judged, *risky, *_undeclared(campaign)], [*too_fine(campaign), *notes])
     return answer if verdict is None else replace(answer, experience=verdict.summary, pseudo_outcomes=verdict.pseudo)
+
+
+def _over_time(
+    campaign: Campaign,
+    tested: Sequence[Change],
+    evaluation: Evaluation | None,
+    regimes: Mapping[str, NDArray[np.str_]] | None,
+) -> Callable[[Candidate], Candidate]:
+    """Return what gives a risk candidate its own stability; without an evaluation there is none to be given."""
+
+    def described(candidate: Candidate) -> Candidate:
+        if evaluation is None:
+            return candidate
+        return over_time(candidate, campaign=campaign, tested=tested, evaluation=evaluation, regimes=regimes)
+
+    return described
 
 
 def _digest(
@@ -221,7 +240,35 @@ def _candidate(
         missing={} if needed is not None else {"days_needed": "the estimate is not positive"},
         decision={} if verdict is None else verdict.decisions[index],
     )
+    if evaluation.negligible[index]:
+        candidate = _unmoved(candidate)
     return replace(candidate, rationale=write_rationale(candidate))
+
+
+UNMOVED = "the change only scales returns, or leaves them as they are: the Sharpe ratio does not move"
+
+
+def _unmoved(candidate: Candidate) -> Candidate:
+    """Leave out what says nothing where the Sharpe ratio does not move: its figures would be those of rounding."""
+    return replace(
+        candidate,
+        expected_uplift=0.0,
+        haircut=1.0,  # nothing of it was chosen for its size, so that return and risk are claimed as measured
+        uplift_lower=None,
+        uplift_upper=None,
+        probability_positive=None,
+        smallest_detectable_effect=None,
+        days_needed=None,
+        stability=Stability(sub_periods=(), sign_consistency=None, drift=None, reason=UNMOVED),
+        regimes=(),
+        missing=dict.fromkeys(_OF_MOVEMENT, UNMOVED),
+    )
+
+
+_OF_MOVEMENT = (
+    *("uplift_lower", "uplift_upper", "probability_positive", "smallest_detectable_effect", "days_needed"),
+    "regimes",
+)
 
 
 def _levels(campaign: Campaign, change: Change) -> tuple[int, int, float]:

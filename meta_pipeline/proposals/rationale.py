@@ -36,7 +36,7 @@ def show_level(level: Level) -> str:
 
 def signed(value: float, digits: int = 2) -> str:
     """Write a number with its sign and a fixed number of decimals."""
-    return f"{value + 0.0:+.{digits}f}"
+    return f"{value:+z.{digits}f}"
 
 
 def write_rationale(candidate: Candidate) -> str:
@@ -80,6 +80,9 @@ def _sharpe(candidate: Candidate) -> str:
     other = next((effect for effect in candidate.other_effects if effect.metric == "sharpe_ratio"), None)
     if candidate.effect.metric == "sharpe_ratio" or other is None or other.estimate is None:
         return ""
+    unmoved = candidate.missing.get("probability_positive")
+    if unmoved is not None:
+        return f"{unmoved[0].upper()}{unmoved[1:]}."
     text = f"Sharpe ratio {signed(other.estimate)}"
     if other.lower is not None and other.upper is not None:
         text += f" ({signed(other.lower)} to {signed(other.upper)})"
@@ -101,27 +104,29 @@ def _claim(candidate: Candidate) -> str:
 
 def _stability(candidate: Candidate) -> str:
     stability = candidate.stability
-    if stability is None or stability.sign_consistency is None or candidate.effect.metric != "sharpe_ratio":
+    if stability is None or stability.sign_consistency is None or stability.metric != candidate.effect.metric:
         return ""
     seen = [period for period in stability.sub_periods if period.estimate is not None]
     agreeing = round(stability.sign_consistency * len(seen))
-    return f"The sign held in {agreeing} of {len(seen)} sub-periods."
+    of = "" if stability.metric == "sharpe_ratio" else f" of the change of {METRIC_NAMES[stability.metric]}"
+    return f"The sign{of} held in {agreeing} of {len(seen)} sub-periods."
 
 
 def _risk(candidate: Candidate) -> str:
     parts = []
-    for metric in ("volatility", "max_drawdown", "expected_shortfall"):
+    for metric in ("mean_return", "volatility", "max_drawdown", "expected_shortfall"):
         effect = candidate.risk_effect(metric)
-        if effect is not None and effect.estimate is not None and effect is not candidate.effect:
+        if effect is not None and effect.estimate is not None and metric != candidate.effect.metric:
             parts.append(f"{METRIC_NAMES[metric]} {signed(effect.estimate, 4)}")
-    return f"Risk: {', '.join(parts)}." if parts else ""
+    return f"Return and risk: {', '.join(parts)}." if parts else ""
 
 
 def _power(candidate: Candidate) -> str:
     if candidate.smallest_detectable_effect is None:
         return ""
+    name, digits = METRIC_NAMES.get(candidate.effect.metric, candidate.effect.metric), _digits(candidate.effect)
     return (
-        f"The campaign could have found an effect on the Sharpe ratio of {candidate.smallest_detectable_effect:.2f} "
+        f"The campaign could have found an effect on the {name} of {candidate.smallest_detectable_effect:.{digits}f} "
         f"or more; {candidate.n_trials} trials are counted."
     )
 

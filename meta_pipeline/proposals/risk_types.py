@@ -5,13 +5,15 @@ Both name a declared knob whose direction of risk is known, and a value that was
 by the runs. Where there is none, a note says so: no number is made up.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Final
 
 import numpy as np
+from scipy.special import ndtri
 
 from meta_pipeline.canonical import JsonValue
+from meta_pipeline.evidence import grades
 from meta_pipeline.evidence.factors import Role, combine
 from meta_pipeline.evidence.multiplicity import holm
 from meta_pipeline.proposals.campaign import Campaign
@@ -21,6 +23,7 @@ from meta_pipeline.proposals.rationale import show_level, write_rationale
 from meta_pipeline.proposals.screening import risk_objection
 
 REDUCES: Final = {"volatility": -1.0, "max_drawdown": 1.0, "expected_shortfall": 1.0}
+_OF_THE_METRIC: Final = frozenset({"smallest_detectable_effect", "days_needed", "stability"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +77,11 @@ def triggers(campaign: Campaign) -> Triggers:
 
 
 def risk_candidates(
-    campaign: Campaign, candidates: Sequence[Candidate], limits: RiskLimits
+    campaign: Campaign,
+    candidates: Sequence[Candidate],
+    limits: RiskLimits,
+    *,
+    over_time: Callable[[Candidate], Candidate],
 ) -> tuple[list[Candidate], list[Note]]:
     """Return at most one proposal of each risk type, and notes where none is possible.
 
@@ -86,6 +93,8 @@ def risk_candidates(
         The candidates of parameter changes, screened.
     limits
         Limits on risk; what lowers one risk may raise another.
+    over_time
+        Gives a candidate the stability of the metric that it is judged by.
     """
     allowed = [candidate for candidate in candidates if risk_objection(candidate, limits) is None]
     taken = {candidate.knob for candidate in candidates if candidate.is_proposal}
@@ -93,26 +102,35 @@ def risk_candidates(
     parameters = campaign.parameters
     proposals: list[Candidate] = []
     notes: list[Note] = []
+    looked = _Looked(campaign=campaign, found=found, candidates=allowed, over_time=over_time)
     if found.n_volatile or found.n_deep:
         metric = "volatility" if found.n_volatile else "max_drawdown"
         why = (
             f"{found.n_volatile} of {found.n_configurations} configurations have a volatility above "
             f"{parameters.high_volatility:g} and {found.n_deep} a drawdown below {parameters.deep_drawdown:g}"
         )
-        _one(campaign, found, allowed, taken, ProposalType.RISK_CONSTRAINT, metric, why, proposals, notes)
+        _one(looked, taken, ProposalType.RISK_CONSTRAINT, metric, why, proposals, notes)
     if found.n_underperforming > parameters.underperformer_share * found.n_configurations:
         why = (
             f"{found.n_underperforming} of {found.n_configurations} configurations have a Sharpe ratio below "
             f"{parameters.underperformer_sharpe:g}"
         )
-        _one(campaign, found, allowed, taken, ProposalType.RISK_REDUCTION, "expected_shortfall", why, proposals, notes)
+        _one(looked, taken, ProposalType.RISK_REDUCTION, "expected_shortfall", why, proposals, notes)
     return proposals, notes
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Looked:
+    """Where both types are looked for."""
+
+    campaign: Campaign
+    found: Triggers
+    candidates: Sequence[Candidate]
+    over_time: Callable[[Candidate], Candidate]
+
+
 def _one(
-    campaign: Campaign,
-    found: Triggers,
-    candidates: Sequence[Candidate],
+    looked: _Looked,
     taken: set[str],
     kind: ProposalType,
     metric: str,
@@ -120,7 +138,7 @@ def _one(
     proposals: list[Candidate],
     notes: list[Note],
 ) -> None:
-    best = _best(campaign, candidates, metric, taken | {c.knob for c in proposals})
+    best = _best(looked.campaign, looked.candidates, metric, taken | {c.knob for c in proposals})
     if best is None:
         sentence = (
             f"{why}; but no declared knob of known risk direction has a value, free to be proposed, that is shown "
@@ -128,7 +146,14 @@ def _one(
         )
         notes.append(Note(code=f"no_{kind}", sentence=sentence))
         return
-    candidate, effect = best
+    candidate, effect, critical = best
+    parameters = looked.campaign.parameters
+    error = effect.standard_error or 0.0
+    reduction = REDUCES[metric] * (effect.estimate or 0.0)
+    needed = grades.days_needed(reduction, error, effect.n_days, critical=critical, power=parameters.power)
+    missing = {name: why for name, why in candidate.missing.items() if name not in _OF_THE_METRIC}
+    if needed is None or needed <= effect.n_days:  # an error that shrinks with the days says nothing about few of them
+        needed, missing["days_needed"] = None, "the days at hand are enough"
     made = replace(
         candidate,
         proposal_type=kind,
@@ -137,8 +162,12 @@ def _one(
         suppression_reason=None,
         effect=effect,
         other_effects=(candidate.effect, *candidate.other_effects),
-        trigger=found.to_json(campaign.parameters),
+        smallest_detectable_effect=grades.smallest_detectable(error, critical=critical, power=parameters.power),
+        days_needed=needed,
+        trigger=looked.found.to_json(parameters),
+        missing=missing,
     )
+    made = looked.over_time(made)
     text = write_rationale(made)
     proposals.append(replace(made, rationale=f"{text} {why[0].upper()}{why[1:]}."))
     cure = f"{candidate.knob} = {show_level(candidate.to_value)} reduces it"
@@ -147,18 +176,22 @@ def _one(
 
 def _best(
     campaign: Campaign, candidates: Sequence[Candidate], metric: str, taken: set[str]
-) -> tuple[Candidate, Effect] | None:
-    """Return the change with the largest share of the metric taken away, among those that are shown to reduce it."""
+) -> tuple[Candidate, Effect, float] | None:
+    """Return the change with the largest share of the metric taken away, among those that are shown to reduce it.
+
+    With it comes the number of standard errors that the first of Holm's steps asks for.
+    """
     knobs = {knob.path: knob for knob in campaign.knobs}
     tested = [(c, e) for c in candidates for e in c.risk_effects if e.metric in REDUCES and e.p_value is not None]
     adjusted = holm([effect.p_value or 0.0 for _, effect in tested])
+    level = campaign.parameters.alpha * campaign.parameters.risk_alpha_share
     eligible = []
     for (candidate, effect), p in zip(tested, adjusted, strict=True):
         knob = knobs[candidate.knob]
         if (
             effect.metric == metric
             and candidate.knob not in taken
-            and p <= campaign.parameters.alpha * campaign.parameters.risk_alpha_share
+            and p <= level
             and candidate.risk_change == "reduces"
             and knob.objection_to_change(candidate.from_value, candidate.to_value) is None
             and _costs_nothing(candidate.effect)
@@ -171,7 +204,7 @@ def _best(
     if not eligible:
         return None
     _, candidate, effect = min(eligible, key=lambda item: item[0])
-    return candidate, effect
+    return candidate, effect, float(-ndtri(level / len(tested)))
 
 
 def _costs_nothing(effect: Effect) -> bool:

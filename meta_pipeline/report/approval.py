@@ -10,16 +10,19 @@ from typing import TYPE_CHECKING, Final
 
 from meta_pipeline.canonical import ABSENT
 from meta_pipeline.errors import InputError
+from meta_pipeline.evidence.influence import SHARPE_RATIO as SHARPE
 from meta_pipeline.outcomes.plan import exit_plan
-from meta_pipeline.proposals.candidate import Candidate, Effect, SliceEffect
+from meta_pipeline.proposals.candidate import Candidate, Effect
 from meta_pipeline.proposals.candidate_json import candidate_from_json
 from meta_pipeline.proposals.checks import Check
 from meta_pipeline.proposals.diff import TouchedKey, sentence
 from meta_pipeline.proposals.draft import ProposalDraft, ProposalRecord
 from meta_pipeline.proposals.standing import Standing
 from meta_pipeline.report.decisions import checks_table, standing_table, touched_table
+from meta_pipeline.report.downside import downside_rows
+from meta_pipeline.report.search_evidence import evidence_rows
 from meta_pipeline.report.table import MISSING, Cell, Column, Table, day, interval
-from meta_pipeline.report.tables import METHOD_NAMES, METRIC_NAMES, effect_text, estimate_text, level_text
+from meta_pipeline.report.tables import METHOD_NAMES, METRIC_NAMES, effect_text, estimate_text, level_text, size_text
 from meta_pipeline.report.text import markdown, visible
 
 if TYPE_CHECKING:
@@ -123,7 +126,7 @@ def approval_sheet(
         sections=(
             Section(heading="The change", sentences=(_sentence(draft), *_why(draft))),
             Section(heading="Effect", table=_facts(_effect_rows(draft, candidate, out_of_sample))),
-            Section(heading="Downside", table=_facts(_downside_rows(candidate))),
+            Section(heading="Downside", table=_facts(downside_rows(draft, candidate))),
             _checks(checks, standing),
             Section(heading="Exact difference", table=touched_table(touched or _stated(draft))),
             Section(heading="Track record", sentences=(_track_record(draft, track_record),)),
@@ -184,17 +187,22 @@ def _effect_rows(draft: ProposalDraft, candidate: Candidate | None, out_of_sampl
         ("Out of sample", _out_of_sample(out_of_sample)),
     ]
     if candidate is None:
-        return [("Evidence", "none of the engine's: the author gives the reasons"), *claim]
+        searched = evidence_rows(draft.supporting_metrics)
+        return [*(searched or [("Evidence", "none of the engine's: the author gives the reasons")]), *claim]
     predictive = interval(candidate.uplift_lower, candidate.uplift_upper)
     claim[0] = (claim[0][0], _joined(claim[0][1], predictive and f"realised effect within {predictive}"))
     claim[1] = (claim[1][0], _joined(claim[1][1], _horizon(candidate.horizon_years)))
+    unmoved = candidate.missing.get("probability_positive")
+    if unmoved is not None:
+        claim[0] = (claim[0][0], f"none: {unmoved}")
+        claim[1] = (claim[1][0], f"does not apply: {unmoved}")
     effective = "n/a" if candidate.n_effective is None else f"{candidate.n_effective:.1f}"
     return [
         ("Effect", _effect_value(candidate.effect)),
         ("Adjusted p-values", _adjusted(candidate.effect)),
         ("Evidence grade", str(candidate.grade)),
         *((_contrast_name(one), estimate_text(one)) for one in candidate.other_effects),
-        ("At the live configuration", _local(candidate)),
+        (_local_name(candidate), _local(candidate)),
         *claim,
         ("Days and runs", f"{candidate.n_days:,} days, {candidate.n_runs:,} runs ({candidate.n_distinct:,} distinct)"),
         ("Independent return series", f"{effective} effective, of {candidate.n_trials:,} trials counted"),
@@ -224,6 +232,11 @@ def _adjusted(effect: Effect) -> str | None:
     return ", ".join(values) or None
 
 
+def _local_name(candidate: Candidate) -> str:
+    here = "at the live configuration"
+    return here.capitalize() if candidate.effect.metric == SHARPE else f"Sharpe ratio, {here}"
+
+
 def _local(candidate: Candidate) -> str | None:
     if candidate.local_effect is None:
         return None
@@ -237,51 +250,31 @@ def _out_of_sample(effect: Effect | None) -> str:
 
 
 def _detectable(candidate: Candidate) -> str | None:
-    if candidate.smallest_detectable_effect is None:
-        return None
+    smallest, metric = candidate.smallest_detectable_effect, candidate.effect.metric
+    if smallest is None:
+        why = candidate.missing.get("smallest_detectable_effect")
+        return None if why is None else f"does not apply: {why}"
+    if metric != SHARPE and candidate.stability is not None and candidate.stability.metric != metric:
+        # Written before the figures of a risk proposal were those of its metric.
+        return _of_sharpe(metric)
     needed = "" if candidate.days_needed is None else f"; its own size needs {candidate.days_needed:,} days"
-    return f"{candidate.smallest_detectable_effect:.2f}{needed}"
+    name = "" if metric == SHARPE else f"{METRIC_NAMES.get(metric, metric)} "
+    return f"{name}{size_text(metric, smallest)}{needed}"
+
+
+def _of_sharpe(metric: str) -> str:
+    return f"does not apply: it is known of the Sharpe ratio, and this is judged by {METRIC_NAMES.get(metric, metric)}"
 
 
 def _stability(candidate: Candidate) -> str | None:
     stability = candidate.stability
     if stability is None or stability.sign_consistency is None:
-        return None if stability is None else f"{MISSING}: {stability.reason}"
-    drift = "" if stability.drift is None else f", drift {stability.drift:.2f} between them"
+        return None if stability is None else f"does not apply: {stability.reason}"
+    if stability.metric != candidate.effect.metric:
+        return _of_sharpe(candidate.effect.metric)
+    drift = "" if stability.drift is None else f", drift {size_text(stability.metric, stability.drift)} between them"
     share = f"the same sign in {100 * stability.sign_consistency:.0f} %"
     return f"{share} of {len(stability.sub_periods)} sub-periods{drift}"
-
-
-def _downside_rows(candidate: Candidate | None) -> Rows:
-    if candidate is None:
-        return [("Risk", "not measured: the proposal carries no evidence of the engine")]
-    rows: Rows = [
-        ("Worst regime", _worst(candidate.regimes, "no regime labels")),
-        ("Worst sub-period", _worst(candidate.stability.sub_periods if candidate.stability else (), "not judged")),
-        ("Worst stress", "no stress scenario is on record"),
-    ]
-    for metric in ("expected_shortfall", "max_drawdown", "volatility"):
-        effect = candidate.risk_effect(metric)
-        rows.append((f"Change of {METRIC_NAMES[metric]}", None if effect is None else _risk(effect)))
-    return rows
-
-
-def _risk(effect: Effect) -> str:
-    written = estimate_text(effect)
-    if written is None or effect.estimate is None:
-        return f"{MISSING}: {effect.reason}"
-    # Drawdown and expected shortfall are negative numbers, so that a rise of these is less risk.
-    riskier = effect.estimate > 0 if effect.metric == "volatility" else effect.estimate < 0
-    return f"{written}: {'more' if riskier else 'less'} risk" if effect.estimate else f"{written}: no change"
-
-
-def _worst(slices: Sequence[SliceEffect], otherwise: str) -> str:
-    known = [(one.estimate, one) for one in slices if one.estimate is not None]
-    if not known:
-        return f"{MISSING}: {otherwise}"
-    estimate, worst = min(known, key=lambda pair: (pair[0], pair[1].label))
-    error = "" if worst.standard_error is None else f" (standard error {worst.standard_error:.2f})"
-    return f"{worst.label}: {estimate:+z.2f}{error}, {worst.n_days:,} days"
 
 
 def _track_record(draft: ProposalDraft, record: TrackRecord | None) -> str:

@@ -12,7 +12,6 @@ from meta_pipeline.diagnostics.diagnose import DiagnosticsReport
 from meta_pipeline.diagnostics.equity import EquityComparison
 from meta_pipeline.diagnostics.records import KnobEffect
 from meta_pipeline.outcomes.scorecard import Score
-from meta_pipeline.proposals.candidate import Candidate, SliceEffect
 from meta_pipeline.proposals.candidate_json import level_from_json
 from meta_pipeline.report.diagnostics import effects_table, overfitting_table, periods_table, regimes_table
 from meta_pipeline.report.drawings import (
@@ -24,8 +23,8 @@ from meta_pipeline.report.drawings import (
     lines_drawing,
 )
 from meta_pipeline.report.html import Chart, chart
-from meta_pipeline.report.table import Cell, Column, Kind, Table, interval
-from meta_pipeline.report.tables import METHOD_NAMES, change_text
+from meta_pipeline.report.table import Cell, Column, Kind, Table
+from meta_pipeline.report.tables import change_text
 
 _N_EQUITY_ROWS = 12
 
@@ -213,85 +212,6 @@ def reliability_chart(bins: Iterable[Mapping[str, Any]], table: Table) -> Chart 
         "Dot plot: per range of stated probability its mean (hollow) and the share that turned out positive (filled)."
     )
     return chart(drawing, name="reliability", title="Reliability", says=says, table=table)
-
-
-def contrasts_chart(candidate: Candidate) -> Chart:
-    """Draw every estimate of one change's effect on the Sharpe ratio, and what is claimed of it."""
-    found = (candidate.effect, *candidate.other_effects, *([candidate.local_effect] if candidate.local_effect else []))
-    bars = [
-        Bar(
-            label=f"{METHOD_NAMES.get(one.method, one.method).capitalize()} (n {one.n_pairs})",
-            value=one.estimate,
-            lower=one.lower,
-            upper=one.upper,
-            marked=False,
-        )
-        for one in found
-        if one.metric == "sharpe_ratio"
-    ]
-    bars.append(
-        Bar(
-            label="Expected uplift, with predictive interval",
-            value=candidate.expected_uplift,
-            lower=candidate.uplift_lower,
-            upper=candidate.uplift_upper,
-        )
-    )
-    drawing = intervals_drawing(
-        bars,
-        title="What was measured, and what is claimed",
-        axis="change of the annualised Sharpe ratio",
-        marked="claimed",
-        unmarked="measured",
-    )
-    table = Table(
-        title="Estimates",
-        columns=(
-            Column(key="what", header="Estimate"),
-            Column(key="value", header="Sharpe ratio", kind=Kind.SIGNED),
-            Column(key="interval", header="Interval"),
-        ),
-        rows=tuple({"what": bar.label, "value": bar.value, "interval": interval(bar.lower, bar.upper)} for bar in bars),
-    )
-    says = "Interval plot: the measured effect by each method (hollow), and the claim after all haircuts (filled)."
-    return chart(drawing, name="contrasts", title="Effect", says=says, table=table)
-
-
-def slices_chart(slices: Sequence[SliceEffect], *, name: str, title: str) -> Chart | None:
-    """Draw the effect in each regime or sub-period; None if there are none."""
-    if not slices:
-        return None
-    bars = [
-        Bar(
-            label=f"{one.label} ({one.n_days:,} days)",
-            value=one.estimate,
-            lower=None if one.estimate is None or one.standard_error is None else one.estimate - 2 * one.standard_error,
-            upper=None if one.estimate is None or one.standard_error is None else one.estimate + 2 * one.standard_error,
-        )
-        for one in slices
-    ]
-    drawing = intervals_drawing(bars, title=title, axis="change of the Sharpe ratio, ± 2 standard errors")
-    table = Table(
-        title=title,
-        columns=(
-            Column(key="label", header="Slice"),
-            Column(key="estimate", header="Effect", kind=Kind.SIGNED),
-            Column(key="error", header="Standard error", kind=Kind.NUMBER),
-            Column(key="days", header="Days", kind=Kind.COUNT),
-            Column(key="reason", header="Why none"),
-        ),
-        rows=tuple(
-            {
-                "label": one.label,
-                "estimate": one.estimate,
-                "error": one.standard_error,
-                "days": one.n_days,
-                "reason": one.reason or "",
-            }
-            for one in slices
-        ),
-    )
-    return chart(drawing, name=name, title=title, says=f"Interval plot: {title.lower()}.", table=table)
 
 
 def _number(cell: Cell) -> float | None:

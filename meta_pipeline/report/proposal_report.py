@@ -14,7 +14,10 @@ from meta_pipeline.proposals.diff import TouchedKey
 from meta_pipeline.proposals.draft import ProposalRecord
 from meta_pipeline.proposals.standing import Standing
 from meta_pipeline.report.approval import Section, TrackRecord, approval_sheet, evidence_of
-from meta_pipeline.report.charts import contrasts_chart, equity_chart, slices_chart
+from meta_pipeline.report.candidate_charts import contrasts_chart, relative_chart, slices_chart
+from meta_pipeline.report.charts import equity_chart
+from meta_pipeline.report.descriptive import scenarios_table
+from meta_pipeline.report.downside import scenarios_of
 from meta_pipeline.report.html import Chart, Part, document
 from meta_pipeline.report.table import Table, day
 
@@ -78,18 +81,25 @@ def proposal_parts(found: ProposalReport) -> tuple[Part, ...]:
         standing=found.standing,
     )
     charts = _charts(found)
+    further = {"downside": _scenarios(found)}
     return tuple(
-        _part(section, anchor, charts.get(anchor, ())) for section, anchor in zip(sheet.sections, _ANCHORS, strict=True)
+        _part(section, anchor, charts.get(anchor, ()), further.get(anchor, ()))
+        for section, anchor in zip(sheet.sections, _ANCHORS, strict=True)
     )
 
 
-def _part(section: Section, anchor: str, charts: tuple[Chart, ...]) -> Part:
+def _scenarios(found: ProposalReport) -> tuple[Table, ...]:
+    scenarios = scenarios_of(found.record.draft)
+    return () if scenarios is None else (scenarios_table(scenarios, why="", against="the changed one"),)
+
+
+def _part(section: Section, anchor: str, charts: tuple[Chart, ...], further: tuple[Table, ...]) -> Part:
     return Part(
         heading=section.heading,
         anchor=anchor,
         sentences=section.sentences,
         charts=charts,
-        tables=() if section.table is None else (section.table,),
+        tables=(*(() if section.table is None else (section.table,)), *further),
         lead=anchor == "change",
     )
 
@@ -98,7 +108,7 @@ def _charts(found: ProposalReport) -> dict[str, tuple[Chart, ...]]:
     candidate = evidence_of(found.record.draft)
     if candidate is None:
         return {}
-    effect: list[Chart | None] = [contrasts_chart(candidate)]
+    effect: list[Chart | None] = [contrasts_chart(candidate), relative_chart(candidate)]
     effect.append(None if found.equity is None else equity_chart(found.equity))
     periods = candidate.stability.sub_periods if candidate.stability else ()
     downside = (

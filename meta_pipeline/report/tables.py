@@ -100,6 +100,16 @@ def metric_text(metric: str, value: float) -> str:
     return f"{100 * value:+z.2f} %" if metric == "expected_shortfall" else f"{100 * value:+z.1f} %"
 
 
+def size_text(metric: str, value: float) -> str:
+    """Write the size of a difference, or of an error, in the metric's unit and without a sign.
+
+    One of the Sharpe ratio that is too small for two decimals is written with two digits that count.
+    """
+    if metric not in PERCENT_METRICS and 0 < abs(value) < 0.01:
+        return f"{abs(value):.2g}"
+    return metric_text(metric, abs(value)).removeprefix("+")
+
+
 _CANDIDATE_COLUMNS: Final = (
     Column(key="knob", header="Knob"),
     Column(key="change", header="From → to"),

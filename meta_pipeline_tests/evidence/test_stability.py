@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from meta_pipeline.evidence.influence import SHARPE_RATIO, Runs, day_series
+from meta_pipeline.evidence.influence import MAX_DRAWDOWN, RISK_METRICS, SHARPE_RATIO, Runs, day_series
 from meta_pipeline.evidence.metrics import summarize
 from meta_pipeline.evidence.stability import Slices, drift, equal_periods, sign_consistency, slice_effects
 from meta_pipeline_tests.evidence.worlds import business_days
@@ -77,3 +77,31 @@ def test_drift_is_found_where_there_is_some() -> None:
 def test_sign_consistency_is_the_share_of_slices_that_agree() -> None:
     assert sign_consistency(np.array([0.1, -0.2, 0.3, np.nan]), 0.5) == pytest.approx(2 / 3)
     assert np.isnan(sign_consistency(np.array([np.nan]), 0.5))
+
+
+@pytest.mark.parametrize("metric", RISK_METRICS)
+def test_the_effect_of_a_slice_on_a_risk_metric_is_the_difference_of_that_metric_in_it(metric: str) -> None:
+    returns = np.random.default_rng(4).standard_normal((800, 2)) * [0.02, 0.01]
+    returns[:200, 0] = np.nan  # nothing to compare in the first of four slices
+    runs, weights = runs_of(returns), np.array([[1.0], [-1.0]])
+    series = day_series(runs, {metric: weights})[metric]
+    slices = equal_periods(business_days(800), 4)
+    blocks = np.zeros(2, dtype=np.int64)
+    found = slice_effects(runs, weights, weights > 0, series, slices[None], 4, blocks=blocks, metric=metric)
+    assert np.isnan(found.estimates[0, 0])
+    for index in (1, 2, 3):
+        inside = getattr(summarize(returns[slices == index], 252), metric)
+        assert found.estimates[index, 0] == pytest.approx(inside[0] - inside[1])
+    known = np.isfinite(found.standard_errors[1:, 0])
+    assert known.all() or (metric == MAX_DRAWDOWN and not known.any())
+
+
+def test_the_error_of_a_volatility_in_a_slice_is_that_of_independent_days() -> None:
+    returns = np.random.default_rng(5).standard_normal((4000, 2)) * [0.02, 0.01]
+    runs, weights = runs_of(returns), np.array([[1.0], [-1.0]])
+    series = day_series(runs, {"volatility": weights})["volatility"]
+    slices = equal_periods(business_days(4000), 4)
+    blocks = np.zeros(2, dtype=np.int64)
+    found = slice_effects(runs, weights, weights > 0, series, slices[None], 4, blocks=blocks, metric="volatility")
+    exact = np.sqrt(252 * (0.02**2 + 0.01**2) / (2 * 1000))  # normal returns: sd / sqrt(2 n)
+    assert found.standard_errors[:, 0] == pytest.approx(exact, rel=0.15)

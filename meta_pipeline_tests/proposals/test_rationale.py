@@ -37,7 +37,7 @@ def test_a_rationale_says_what_is_changed_the_effect_the_claim_and_the_risk() ->
         "Expected over 2 years",
         "positive with probability",
         "sub-periods",
-        "Risk:",
+        "Return and risk:",
     ):
         assert words in best.rationale
     assert write_rationale(best) == best.rationale

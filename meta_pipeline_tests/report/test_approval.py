@@ -1,12 +1,16 @@
 import io
+import re
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from rich.console import Console
 
-from meta_pipeline.canonical import ABSENT
+from meta_pipeline.canonical import ABSENT, JsonValue
+from meta_pipeline.diagnostics.scenarios import scenarios_between, scenarios_to_json
 from meta_pipeline.errors import StaleBase
 from meta_pipeline.proposals.candidate import SliceEffect, Stability
 from meta_pipeline.proposals.checks import Check
@@ -17,6 +21,7 @@ from meta_pipeline.proposals.drafting import draft
 from meta_pipeline.proposals.states import Status
 from meta_pipeline.report.approval import Sheet, TrackRecord, approval_sheet
 from meta_pipeline.report.text import visible
+from meta_pipeline_tests.proposals.leverage import proposed
 from meta_pipeline_tests.report.builders import candidate, effect
 from meta_pipeline_tests.report.test_table import parsed
 from meta_pipeline_tests.report.test_text import any_text
@@ -133,10 +138,66 @@ def test_the_effect_comes_with_interval_sample_sizes_and_the_out_of_sample_part_
 def test_the_downside_names_the_worst_regime_and_what_was_not_measured() -> None:
     shown = facts(approval_sheet(stored(machine_draft())), "Downside")
     assert shown["Worst regime"] == "crisis: -0.30 (standard error 0.50), 90 days"
-    assert shown["Worst stress"] == "no stress scenario is on record"
+    assert shown["Worst stress"] == "no scenario is on record"
     assert shown["Change of expected shortfall"] == "-0.20 % [-0.30 %, -0.10 %]: more risk"
     assert shown["Change of maximum drawdown"] == "+3.0 % [+1.0 %, +5.0 %]: less risk"
     assert shown["Change of volatility"] == "n/a"
+
+
+def test_a_change_of_leverage_is_shown_by_what_it_changes_and_what_does_not_apply_says_so() -> None:
+    made = draft(proposed(), strategy_id="STRAT_001", base_version=3, evidence_digest="e" * 64)
+    shown = facts(approval_sheet(stored(made)), "Effect")
+    assert shown["Effect"].startswith("volatility -2")
+    assert shown["Stability"].startswith("the same sign in 100 % of 8 sub-periods, drift ")
+    assert re.fullmatch(r"volatility \d\.\d %", shown["Smallest effect this campaign could find"])
+    assert shown["Expected uplift (Sharpe ratio)"].startswith("none: the change only scales returns")
+    assert shown["Probability that it is better"].startswith("does not apply: the change only scales returns")
+    assert shown["Sharpe ratio, at the live configuration"] == "+0.00 [+0.00, +0.00]"
+    down = facts(approval_sheet(stored(made)), "Downside")
+    assert re.fullmatch(
+        r"(CALM|CRISIS): volatility -\d+\.\d % \(standard error \d\.\d %\), \d+ days", down["Worst regime"]
+    )
+    assert down["Change of mean return"].endswith(": less return")
+    estimates = {part.label: part.estimate for part in proposed().regimes}
+    assert down["Worst regime"].split(":")[0] == max(estimates, key=lambda label: estimates[label] or 0.0)
+
+
+def test_sharpe_figures_under_a_risk_metric_as_older_versions_wrote_them_are_not_shown_as_its_own() -> None:
+    older = replace(proposed(), stability=RISKY.stability, smallest_detectable_effect=0.42)
+    made = draft(older, strategy_id="STRAT_001", base_version=3, evidence_digest="e" * 64)
+    shown = facts(approval_sheet(stored(made)), "Effect")
+    for row in ("Stability", "Smallest effect this campaign could find"):
+        assert shown[row] == "does not apply: it is known of the Sharpe ratio, and this is judged by volatility"
+
+
+def test_a_small_effect_that_could_be_found_is_not_written_as_none() -> None:
+    made = draft(
+        replace(RISKY, smallest_detectable_effect=0.0042),
+        strategy_id="STRAT_001",
+        base_version=3,
+        evidence_digest="e" * 64,
+    )
+    shown = facts(approval_sheet(stored(made)), "Effect")
+    assert shown["Smallest effect this campaign could find"].startswith("0.0042;")
+
+
+def test_the_worst_scenario_is_read_from_the_proposal_and_a_broken_one_is_none() -> None:
+    series = np.random.default_rng(1).normal(0.0003, 0.01, 600)
+    scenarios = scenarios_between(series, 2 * series, 252)
+
+    def shown(carried: Mapping[str, JsonValue]) -> str:
+        made = draft(RISKY, strategy_id="S", base_version=3, evidence_digest="e" * 64, scenarios=carried)
+        return facts(approval_sheet(stored(made)), "Downside")["Worst stress"]
+
+    family = next(one for one in scenarios.families if one.name == scenarios.worst)
+    said = shown(scenarios_to_json(scenarios))
+    assert said.startswith(
+        f"{family.name}: the worst 5 % of paths of 21 periods bring {100 * (family.challenger or 0):+.1f} %"
+    )
+    assert said.endswith("all families: worse than tolerated (descriptive)")
+    assert shown({"families": "none"}) == "no scenario is on record"
+    short = scenarios_between(series[:100], series[:100], 252)
+    assert shown(scenarios_to_json(short)).startswith("n/a: 100 common days; 420 are needed")
 
 
 def test_a_failed_check_stands_out_with_its_sentence() -> None:
