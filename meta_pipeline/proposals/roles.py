@@ -24,6 +24,7 @@ class Power(StrEnum):
     """Something that changes what is recorded. Reading takes no power."""
 
     AUTHOR = "propose"
+    WITHDRAW = "withdraw a proposal"
     DECIDE = "decide"
     APPLY = "apply"
     REVERT = "revert"
@@ -47,6 +48,8 @@ def _rule(*roles: Role, closes: Role | None) -> _Rule:
 
 _RULES: Final[Mapping[Power, _Rule]] = {
     Power.AUTHOR: _rule(Role.RESEARCHER, closes=Role.RESEARCHER),
+    # Whether it is theirs to take back is asked of the proposal; an auditor has none.
+    Power.WITHDRAW: _rule(closes=None),
     # Whether the person is on the list is a check of the proposal, so that it stands on the checklist.
     Power.DECIDE: _rule(Role.APPROVER, closes=None),
     Power.APPLY: _rule(Role.OPERATOR, Role.APPROVER, closes=Role.OPERATOR),

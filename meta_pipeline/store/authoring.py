@@ -184,7 +184,7 @@ def withdraw(database: Database, proposal_id: str, *, actor: str, reason: str, n
     Raises
     ------
     NotPermitted
-        If the actor had no hand in it.
+        If the actor had no hand in it, or is an auditor.
     IllegalTransition
         If it is decided and done with.
     """
@@ -193,6 +193,7 @@ def withdraw(database: Database, proposal_id: str, *, actor: str, reason: str, n
 
     def work(connection: Connection) -> ProposalRecord:
         record = proposal_rows.lock(connection, proposal_id)
+        people.require(connection, who, Power.WITHDRAW)
         if name_key(who) not in {name_key(record.draft.author), *record.editor_keys}:
             raise NotPermitted(
                 f"proposal {record.proposal_id} is {record.draft.author}'s, and {who!r} cannot withdraw it; "

@@ -17,9 +17,9 @@ from typing import Final
 from meta_pipeline import failpoints
 from meta_pipeline_tests.faults import document
 from meta_pipeline_tests.faults.acts import ACTS
-from meta_pipeline_tests.faults.governance_machine import reset
 from meta_pipeline_tests.faults.injection import COMMIT, FAULTS, Site, inject, steps_of
 from meta_pipeline_tests.faults.interleaved import break_rules, play
+from meta_pipeline_tests.faults.judged_service import reset
 from meta_pipeline_tests.faults.sites import own_site, prepared
 
 DOCUMENT: Final = Path(__file__).parents[2] / "docs" / "reliability.md"

@@ -1,24 +1,31 @@
 """Running the random sequences: with the service as it is, and with rules broken on purpose."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from meta_pipeline.store.database import Database
 from meta_pipeline_tests.faults.governance_machine import Governance
 from meta_pipeline_tests.faults.mutations import MUTATIONS, broken
 
+MOST: Final = 120
+"""How many sequences have to be enough to notice a rule that is broken."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Played:
-    """How much was played."""
+    """How much was played: sequences, the acts in them, and how many of those were refused, applies, and reverts."""
 
     sequences: int
     acts: int
+    refused: int
+    applied: int
+    reverted: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,17 +35,18 @@ class BrokenRule:
     name: str
     noticed: bool
     told: str
+    sequences: int
 
 
 def play(place: Database, *, examples: int, steps: int = 30, **options: Any) -> Played:
-    """Play random sequences; the first invariant that breaks is raised, with the shortest sequence that breaks it."""
-    counts = {"sequences": 0, "acts": 0}
+    """Play random sequences; what is not as the rules have it is raised, with the shortest sequence that shows it."""
+    return _play(place, _nothing(), examples=examples, steps=steps, **options)
 
+
+def _play(place: Database, counts: dict[str, int], *, examples: int, steps: int, **options: Any) -> Played:
     def counted() -> Governance:
         counts["sequences"] += 1
-        machine = Governance(place)
-        machine.counts = counts
-        return machine
+        return Governance(place, counts)
 
     run_state_machine_as_test(
         cast("type[Governance]", partial(counted)),
@@ -50,25 +58,32 @@ def play(place: Database, *, examples: int, steps: int = 30, **options: Any) -> 
             **options,
         ),
     )
-    # The invariants are checked once before the first act.
-    return Played(sequences=counts["sequences"], acts=counts["acts"] - counts["sequences"])
+    return Played(**counts)
 
 
 def play_broken(database: Database, rule: str) -> BrokenRule:
     """Break one rule, and play always the same sequences until one notices."""
     once: dict[str, Any] = {"derandomize": True, "database": None, "phases": [Phase.generate]}
+    counts = _nothing()
     try:
         with broken(rule):
-            play(database, examples=120, report_multiple_bugs=False, **once)
+            _play(database, counts, examples=MOST, steps=30, report_multiple_bugs=False, **once)
     except AssertionError as error:
-        return BrokenRule(name=rule, noticed=True, told=f"noticed: {_first_line(error)}")
-    return BrokenRule(name=rule, noticed=False, told="NOT NOTICED")
+        return BrokenRule(name=rule, noticed=True, told=_first_line(error), sequences=counts["sequences"])
+    except SQLAlchemyError as error:
+        told = f"the database refused it: {str(error.orig if isinstance(error, DBAPIError) else error).splitlines()[0]}"
+        return BrokenRule(name=rule, noticed=True, told=told, sequences=counts["sequences"])
+    return BrokenRule(name=rule, noticed=False, told="NOT NOTICED", sequences=counts["sequences"])
 
 
 def break_rules(database: Database) -> Iterator[BrokenRule]:
     """Break every rule that can be broken, one after the other."""
     for rule in MUTATIONS:
         yield play_broken(database, rule)
+
+
+def _nothing() -> dict[str, int]:
+    return dict.fromkeys((field.name for field in fields(Played)), 0)
 
 
 def _first_line(error: AssertionError) -> str:
