@@ -33,7 +33,6 @@ def test_the_week_ends_in_a_verdict_with_its_pictures_and_the_same_week_again_co
         "n_folds": 2,
         "train_bars": 300,
         "sample_share": 0.1,
-        "engine": "extra_trees",
     }
     with database.begin() as connection:
         strategies.declare(connection, declaration("FOREST_SP500", fixed=fixed), actor="Ann", now=NOW)

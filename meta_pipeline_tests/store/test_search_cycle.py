@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
@@ -18,42 +19,57 @@ from meta_pipeline.errors import Blocked, InputError, NotPermitted, StaleBase
 from meta_pipeline.hyperband.executors import InProcess
 from meta_pipeline.hyperband.forest_strategy import (
     FOREST_LAB,
+    FORESTS,
     USUAL,
     as_declared,
     declaration,
     parameters_of,
     require_real,
     search_of,
+    strategy_searched,
 )
 from meta_pipeline.hyperband.ledger import create_or_open, ledger_digest
 from meta_pipeline.hyperband.results import result_of
 from meta_pipeline.hyperband.search import Search
 from meta_pipeline.hyperband.strategy_space import CHOICES
 from meta_pipeline.hyperband.verdict import Thresholds
+from meta_pipeline.hyperband.watching import Limits
 from meta_pipeline.proposals.decision import Decision
 from meta_pipeline.proposals.knob_groups import objection_inside
 from meta_pipeline.settings import Settings
-from meta_pipeline.store import approvers, experiments, governance, search, search_cycle, strategies
+from meta_pipeline.store import (
+    approvers,
+    experiments,
+    governance,
+    runs,
+    search,
+    search_cycle,
+    search_watch,
+    strategies,
+)
 from meta_pipeline.store import proposals as stored_proposals
 from meta_pipeline.store.database import Database
 from meta_pipeline.store.queries import query
 from meta_pipeline.store.search_ledgers import folder_place
 from meta_pipeline_tests.hyperband import toy
-from meta_pipeline_tests.hyperband.paths import path
+from meta_pipeline_tests.hyperband.paths import FOUR_HOURS, path
 
 pytestmark = pytest.mark.database
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 SETTINGS = Settings(_env_file=None)  # type: ignore[call-arg]
 # Between two equally good configurations no search can show that one beats the other: here only the way is at stake.
 LENIENT = Thresholds(draws=49, superior_p_value=1.0, neighbourhood=-9.0, backtest_overfitting=1.0)
-FIXED: dict[str, Any] = {"engine": "extra_trees", "n_folds": 2, "sample_share": 0.2, "train_bars": 500}
+FIXED: dict[str, Any] = {"n_folds": 2, "sample_share": 0.2, "train_bars": 500}
 
 
-def planted(folder: Path, *, origin: str | None = None) -> Path:
-    """A file with a trend in it, for this test only; `origin` goes into its metadata."""
-    bars = path(2200, seed=3, drift=0.35)
-    columns = {name: getattr(bars, name) for name in ("open", "high", "low", "close", "volume")}
-    table = pa.Table.from_pandas(pd.DataFrame({"timestamp": bars.times, **columns}))
+def planted(folder: Path, *, origin: str | None = None, until: datetime = NOW, n_bars: int = 2200) -> Path:
+    """A file with a trend in it up to a day, for these tests only; `origin` goes into its metadata."""
+    whole = path(2600, seed=3, drift=0.35)
+    # What came before is the same however far the file has grown: bar 2,199 is that of NOW.
+    times = np.datetime64(NOW.replace(tzinfo=None), "s") + FOUR_HOURS * (np.arange(len(whole)) - 2199)
+    kept = np.flatnonzero(times <= np.datetime64(until.replace(tzinfo=None), "s"))[-n_bars:]
+    columns = {name: getattr(whole, name)[kept] for name in ("open", "high", "low", "close", "volume")}
+    table = pa.Table.from_pandas(pd.DataFrame({"timestamp": times[kept], **columns}))
     if origin is not None:
         table = table.replace_schema_metadata({b"origin": origin.encode()})
     parquet.write_table(table, folder / "bars.parquet")
@@ -64,14 +80,10 @@ def searched(database: Database, folder: Path, *, origin: str, name: str = "FORE
     """Declare a strategy on the planted file, search it, judge it; return the search's name."""
     slow = {name: choices[0] for name, choices in CHOICES.items() if name.endswith("n_estimators")}
     data = {"path": str(planted(folder)), "origin": origin, "symbols": None}
-    timid = {
-        **USUAL, **slow, "confidence_threshold": 0.7, "exit_threshold": 0.6, "momentum_threshold": 1.2,
-        "position_range_min": 0.3, "position_range_max": 0.7,
-        "entry_max_depth": 6, "profit_max_depth": 8, "exit_max_depth": 6,
-    }  # fmt: skip
+    live = {**USUAL, **slow}
     with database.begin() as connection:
         strategies.declare(
-            connection, declaration(name, fixed={**FIXED, "data": data}, parameters=timid), actor="Ann", now=NOW
+            connection, declaration(name, fixed={**FIXED, "data": data}, parameters=live), actor="Ann", now=NOW
         )
         config = strategies.live_config(connection, name).config
     wanted = search_of(name, config, maximum_resource=3, seed=3)
@@ -121,6 +133,7 @@ def test_a_winner_becomes_a_proposal_that_the_gate_decides_on_and_nothing_goes_l
     shadow = search_cycle.shadow_winner(database, name, actor="Ann", now=NOW, settings=SETTINGS)
     assert (shadow.state, shadow.knob_path) == ("running", "parameters")
     assert parameters_of(shadow.challenger_config) == best
+    _trades_on_paper(database, tmp_path, shadow)
     experiments.stop(database, shadow.experiment_id, reason="enough", actor="Ann", now=NOW)
 
     with database.begin() as connection:
@@ -138,6 +151,53 @@ def test_a_winner_becomes_a_proposal_that_the_gate_decides_on_and_nothing_goes_l
     assert parameters_of(after.strategy.live_config) == best
     with pytest.raises(StaleBase, match="search again"):
         search_cycle.shadow_winner(database, name, actor="Ann", now=NOW, settings=SETTINGS)
+
+
+def _trades_on_paper(database: Database, folder: Path, shadow: experiments.Experiment) -> None:
+    """The night looks at the winner beside the live configuration, on days that no search saw."""
+    with database.connect() as connection:
+        # The live configuration's days in the search were handed in: from them the loop knows the strategy's markets.
+        (handed_in,) = runs.list_runs(connection)
+        assert (handed_in.state, handed_in.market_id, handed_in.config_version) == ("accepted", "bars", 1)
+        (watched,) = search_watch.watch(connection, "FOREST_PLANTED")
+        assert (watched.n_trades, watched.note, watched.fired) == (0, "no day to look at yet", ())
+    later = NOW + timedelta(days=40)
+    planted(folder, until=later, n_bars=2600)  # the file has grown
+    until = (later - timedelta(days=1)).date()
+    (look,) = experiments.look_at_all(database, until=until, now=later, settings=SETTINGS)
+    assert (look.error, look.n_days, look.verdict) == (None, 39, "INSUFFICIENT_DATA")  # 60 days decide
+    with database.connect() as connection:
+        (watched,) = search_watch.watch(connection, "FOREST_PLANTED")
+        assert watched.triggers[0].value == look.body["after"]["sharpe"]  # type: ignore[index]
+        (strict,) = search_watch.watch(connection, "FOREST_PLANTED", limits=Limits(sharpe_ratio=99.0))
+    assert (watched.n_trades, watched.fired, len(strict.fired)) == (39, (), 1)
+
+
+def test_what_nothing_plays_is_not_started_on_paper(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    with database.begin() as connection:
+        search_cycle.declare_lab(connection, actor="Ann", now=NOW)
+    monkeypatch.setattr(search_cycle, "_winner", lambda *_: dict(USUAL))
+    monkeypatch.setattr(search_cycle, "_refuse_stale", lambda *_: None)
+    found = search.StoredSearch(
+        search_name="FOREST_LAB-2018-12-31-r9-eta3-01234567", status="finished", place="", summary={}, verdict=None,
+        settings={"evaluator": {"target": FORESTS, "settings": {}}}, digest="", started_at=NOW, updated_at=NOW,
+    )  # fmt: skip
+    monkeypatch.setattr(search, "get", lambda *_: found)
+    unplayed = SETTINGS.model_copy(update={"replays": "LAB_*=meta_pipeline.lab.replay:replay"})
+    with pytest.raises(Blocked, match=r"add FOREST_LAB=meta_pipeline\.hyperband\.forest_replay:replay to META_PIPELINE"):
+        search_cycle.shadow_winner(database, found.search_name, actor="Ann", now=NOW, settings=unplayed)
+
+
+@pytest.mark.parametrize(
+    ("name", "strategy"),
+    [
+        ("FOREST_LAB-2018-12-31-r9-eta3-01234567", "FOREST_LAB"),
+        ("DESK-2-2018-12-31-r81-eta3-01234567", "DESK-2"),  # not that of DESK
+        ("lab-01234567-r9-eta3-seed0", None),
+    ],
+)
+def test_a_searchs_name_says_whose_it_is(name: str, strategy: str | None) -> None:
+    assert strategy_searched(name) == strategy
 
 
 def test_without_a_winner_there_is_nothing_to_propose_and_nothing_to_shadow(database: Database) -> None:
