@@ -27,10 +27,22 @@ _TONES: Final = {
     "good": (
         *("APPLIED", "KEPT", "APPROVED", "KEEP", "passed", "reduces", "reduces risk", "yes", "A", "champion"),
         *("finished", "healthy", "active", "allowed", "winner", "in force"),
-        *("good", "excellent", "ok", "bullish", "intact", "held"),
+        *("good", "excellent", "ok", "bullish", "intact", "held", "passes", "reporting"),
     ),
     "bad": (
-        *("FAILED", "REJECTED", "REVERTED", "REVERT", "raises", "raises risk", "D", "no", "critical", "expired"),
+        *(
+            "FAILED",
+            "FAILS",
+            "REJECTED",
+            "REVERTED",
+            "REVERT",
+            "raises",
+            "raises risk",
+            "D",
+            "no",
+            "critical",
+            "expired",
+        ),
         *("BREACHED", "HALTED", "halted", "refused", "bearish", "alarm", "silent"),
     ),
     "warn": (
@@ -118,6 +130,16 @@ def tone(text: str) -> str:
     return _TONE_OF.get(text, "")
 
 
+def coded(text: str) -> "Markup":
+    """Return a sentence, escaped, with what stands between backticks as code."""
+    from markupsafe import Markup, escape
+
+    pieces = visible(text).split("`")
+    if len(pieces) % 2 == 0:  # one of them has no partner
+        return escape("`".join(pieces))
+    return Markup().join(Markup("<code>{}</code>").format(one) if i % 2 else one for i, one in enumerate(pieces))
+
+
 @cache
 def _environment() -> "Environment":
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -131,6 +153,7 @@ def _environment() -> "Environment":
         auto_reload=False,
     )
     environment.globals["tone"] = tone
+    environment.filters["coded"] = coded
     return environment
 
 

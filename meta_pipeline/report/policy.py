@@ -4,9 +4,10 @@ Takes documents and stored objects as plain JSON. Belongs here: columns and word
 """
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any, Final
 
-from meta_pipeline.report.table import Cell, Column, Kind, Table
+from meta_pipeline.report.table import Cell, Column, Kind, Table, day
 
 _READINGS: Final = (
     ("drawdown_pct", "drawdown from the peak", "%"),
@@ -132,9 +133,9 @@ def executors_table(executors: Sequence[Mapping[str, Any]]) -> Table:
             "version": one["version"],
             "behind": one["versions_behind"],
             "mode": one["mode"],
-            "reasons": ", ".join(one["reasons"]),
-            "seen": one["received_at"],
-            "silent": "silent" if one["silent"] else "",
+            "reasons": ", ".join(one["reasons"]) or "-",
+            "seen": day(datetime.fromisoformat(one["received_at"])),
+            "state": "silent" if one["silent"] else "reporting",
         }
         for one in executors
     ]
@@ -145,7 +146,7 @@ def executors_table(executors: Sequence[Mapping[str, Any]]) -> Table:
         Column(key="mode", header="Mode"),
         Column(key="reasons", header="Why"),
         Column(key="seen", header="Seen"),
-        Column(key="silent", header=""),
+        Column(key="state", header="State"),
     )
     return Table(title="Executors", columns=columns, rows=tuple(rows), empty="No executor has reported.")
 

@@ -120,7 +120,7 @@ def gates_table(verdict: Mapping[str, Any]) -> Table:
                 "passed": "yes" if gate["passed"] else "no",
                 "value": gate["value"],
                 "threshold": f"{'>=' if gate['at_least'] else '<='} {gate['threshold']:g}",
-                "reason": gate["reason"],
+                "reason": gate["reason"] or "-",
             }
             for gate in verdict["gates"]
         ),

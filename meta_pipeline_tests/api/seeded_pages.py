@@ -1,6 +1,7 @@
 """A database in which every page has something to show, with names as hostile or as plain as a test wants."""
 
 from datetime import timedelta
+from hashlib import sha256
 from typing import Any, Final
 
 from sqlalchemy import Connection, insert
@@ -31,9 +32,10 @@ from meta_pipeline_tests.report import documents
 from meta_pipeline_tests.report.builders import candidate
 from meta_pipeline_tests.store.live_book import NOW, calm_policy
 
-MODEL: Final = "a1" * 32
-CANDIDATE_MODEL: Final = "b2" * 32
+MODEL: Final = sha256(b"champion").hexdigest()
+CANDIDATE_MODEL: Final = sha256(b"candidate").hexdigest()
 NOTE: Final = "on the days held back"
+REASON: Final = "a change of exit.kind was not what its proposal said"
 GATES: Final = (
     ("viable", 1.0, 1.0, True, True, ""),
     ("deflated_sharpe_ratio", 0.981, 0.95, True, True, "417 trials"),
@@ -48,7 +50,7 @@ def seed(
     settings: Settings,
     *,
     strategy: str = "TREND",
-    rationale: str = "Raise the lookback: the effect holds in both markets and in every half.",
+    rationale: str = "The effect holds in both markets and in every half.",
     author: str = "Ann",
     approver: str = "Bob",
     description: str = "Trades the trend of two index futures.",
@@ -118,7 +120,7 @@ def seed(
         _models(connection, note)
         event = audit.Event(action="note", subject_type="strategy", subject_id="REVERSION", payload={"said": rationale})
         audit.append(connection, event, actor=author, at=NOW)
-    automation_freezes.freeze(database, reason=note, actor=approver, now=NOW)
+    automation_freezes.freeze(database, reason=REASON if note == NOTE else note, actor=approver, now=NOW)
     return {
         "pending": pending,
         "applied": applied,
@@ -142,9 +144,28 @@ def _diagnosed(connection: Connection, settings: Settings, strategy: str, *, poi
 
 def _freezes(connection: Connection, strategy: str, note: str, *, actor: str) -> str:
     """Freeze one strategy, and lift another freeze; return the number of the one that stands."""
-    lifted = freezing.freeze_now(connection, reason=note, strategy_id=strategy, actor=actor, now=NOW)
-    freezing.lift(connection, lifted.freeze.freeze_id, reason=note, actor=actor, now=NOW)
-    frozen = freezing.freeze_now(connection, reason=note, strategy_id="REVERSION", actor=actor, now=NOW)
+    told = note != NOTE
+    lifted = freezing.freeze_now(
+        connection,
+        reason=note if told else "the exchange changes its tick size",
+        strategy_id=strategy,
+        actor=actor,
+        now=NOW,
+    )
+    freezing.lift(
+        connection,
+        lifted.freeze.freeze_id,
+        reason=note if told else "fills compared, nothing odd",
+        actor=actor,
+        now=NOW,
+    )
+    frozen = freezing.freeze_now(
+        connection,
+        reason=note if told else "its broker migrates on Monday",
+        strategy_id="REVERSION",
+        actor=actor,
+        now=NOW,
+    )
     return str(frozen.freeze.freeze_id)
 
 
@@ -159,7 +180,7 @@ def _draft(strategy: str, knob: str, before: Any, after: Any, risk: str, author:
         base_version=1,
         rationale=rationale,
         supporting_metrics=evidence.to_json(),
-        evidence_digest="e" * 64,
+        evidence_digest=sha256(b"evidence").hexdigest(),
         risk_change=risk,
         author=author,
         author_kind="human",
@@ -178,15 +199,15 @@ def _searches(connection: Any, search: str, text: str) -> None:
         "summary": f"No winner: the best of 417 does not pass 2 of 5 gates {text}.",
         "gates": gates,
         "trials": 417,
-        "config": "c" * 64,
+        "config": sha256(b"config").hexdigest(),
     }
-    summary = {"progress": {"evaluations": 206, "evaluations_planned": 206, "failures": 3, "best_value": 1.342}}
+    summary = {"progress": {"evaluations": 206, "evaluations_planned": 206, "failures": 3, "best_value": 1.3}}
     row = {
         "search_name": search,
         "status": "finished",
         "place": "search",
         "settings": {},
-        "digest": "d" * 64,
+        "digest": sha256(b"search").hexdigest(),
         "summary": summary,
         "verdict": verdict,
         "started_at": NOW,
@@ -216,14 +237,10 @@ def _models(connection: Any, text: str) -> None:
             "needed": 500.0,
             "sentence": f"1,840 decisions {text}",
         },
-        {
-            "name": "lift_over_majority",
-            "passed": False,
-            "measured": -0.02,
-            "needed": 0.0,
-            "sentence": f"earned less than the majority {text}",
-        },
     ]
+    lift = {"name": "lift_over_majority", "needed": 0.0}
+    more = {**lift, "passed": True, "measured": 0.11, "sentence": f"earned more than the majority {text}"}
+    less = {**lift, "passed": False, "measured": -0.02, "sentence": f"earned less than the majority {text}"}
     for model, status, passed in ((MODEL, "champion", True), (CANDIDATE_MODEL, "candidate", False)):
         values = {
             "model_id": model,
@@ -231,13 +248,11 @@ def _models(connection: Any, text: str) -> None:
             "data_kind": "real",
             "n_samples": 1840,
             "passed": passed,
-            "verdict": {"checks": [{**one, "passed": passed or one["passed"]} for one in checks]},
+            "verdict": {"checks": [*checks, more if passed else less]},
             "created_at": NOW,
             "promoted_at": NOW if passed else None,
         }
         connection.execute(insert(meta_model_versions).values(**values))
-    connection.execute(
-        insert(meta_model_alarms).values(
-            model_id=MODEL, report={"accuracy": 0.41, "expected": 0.52, "where": text}, raised_at=NOW
-        )
-    )
+    alarm: dict[str, JsonValue] = {"n": 240, "statistic": 131.4, "largest": 131.4, "limit": 100.0, "raised_at": 238}
+    found = alarm if text == NOTE else {**alarm, "where": text}
+    connection.execute(insert(meta_model_alarms).values(model_id=MODEL, report=found, raised_at=NOW))

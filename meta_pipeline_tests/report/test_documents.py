@@ -30,7 +30,7 @@ MAX_BYTES = 1_000_000
 TAGS = frozenset(
     {
         *("html", "head", "meta", "title", "style", "body", "main", "h1", "h2", "h3", "p", "section", "span", "footer"),
-        *("figure", "figcaption", "details", "summary", "div", "table", "thead", "tbody", "tr", "th", "td"),
+        *("figure", "figcaption", "details", "summary", "div", "table", "thead", "tbody", "tr", "th", "td", "code"),
         *("svg", "g", "path", "defs", "use", "clippath", "rect", "text", "tspan"),
     }
 )

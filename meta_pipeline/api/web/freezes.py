@@ -157,14 +157,14 @@ def _shown(
     )
 
 
-def tiles(standing: Sequence[FreezeRecord], *, now: datetime, automation: bool) -> list[tuple[str, str, str]]:
+def tiles(standing: Sequence[FreezeRecord], *, now: datetime, automation: bool) -> list[tuple[str, ...]]:
     """Return how many freezes hold now, of everything or of single strategies, and whether automation is frozen."""
     held = [one for one in standing if one.freeze.covers(now)]
     whole = sum(one.freeze.strategy_id is None for one in held)
     return [
-        (f"{whole:,}", "freezes of everything hold now", link("freezes")),
-        (f"{len(held) - whole:,}", "freezes of single strategies hold now", link("freezes")),
-        ("frozen" if automation else "allowed", "automatic application", link("freezes")),
+        (f"{whole:,}", "freezes of everything hold now"),
+        (f"{len(held) - whole:,}", "freezes of single strategies hold now"),
+        ("frozen" if automation else "allowed", "automatic application"),
     ]
 
 

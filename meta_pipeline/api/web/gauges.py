@@ -86,7 +86,7 @@ def gauges(metrics: Mapping[str, Any]) -> Markup:
         Gauge(
             title="Losses in a row",
             value=metrics["risk_signals"]["consecutive_losses"],
-            unit="trades",
+            unit="",
             low=0.0,
             zones=(
                 Zone(until=3.0, kind="good", means="ok"),
@@ -105,7 +105,7 @@ def _drawn(gauge: Gauge) -> Markup:
         share = (min(max(value, gauge.low), high) - gauge.low) / (high - gauge.low)
         return LEFT + share * (WIDTH - 2 * LEFT)
 
-    said = "not known" if gauge.value is None else f"{gauge.value:.4g} {gauge.unit}"
+    said = "not known" if gauge.value is None else f"{gauge.value:.3g} {gauge.unit}".strip()
     pieces = [_zone(zone, at(begin), at(zone.until)) for zone, begin in _with_beginnings(gauge)]
     ticks = [_tick(at(zone.until), f"{zone.until:g}") for zone in gauge.zones[:-1]]
     mark = [] if gauge.value is None else [_mark(at(float(gauge.value)))]

@@ -146,7 +146,7 @@ def _tiles(waiting: _Waiting) -> list[tuple[str, ...]]:
         (f"{counts.get('PENDING', 0):,}", "proposals wait for a verdict", link("inbox", status="PENDING")),
         (f"{counts.get('APPROVED', 0):,}", "approved, wait to be applied", link("inbox", status="APPROVED")),
         (f"{undo:,}", "changes that their outcome says to revert", link("changes", judged="REVERT")),
-        ("alarm" if alarm else "none", "alarm of the meta-model", link("models")),
+        ("open" if alarm else "none", "alarm of the meta-model", link("models")),
     ]
 
 

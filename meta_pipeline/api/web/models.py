@@ -1,7 +1,7 @@
 """The meta-model: which one decides, its alarm, and the gate of each trained model."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Path
 from starlette.responses import Response
@@ -12,13 +12,20 @@ from meta_pipeline.api.web.grid import Cell, Grid, moment
 from meta_pipeline.api.web.pages import PageRoute, link, show
 from meta_pipeline.api.web.tables import facts
 from meta_pipeline.api.web.visitor import Visits
-from meta_pipeline.canonical import canonical_json
 from meta_pipeline.report.meta_model import failed_checks
 from meta_pipeline.report.table import Column, Kind, Table, day
 from meta_pipeline.store import meta_model
 from meta_pipeline.store.meta_model import StoredAlarm, StoredVersion
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
+
+_ALARM: Final = {
+    "n": "outcomes watched",
+    "statistic": "statistic now",
+    "largest": "statistic at its largest",
+    "limit": "alarm above",
+    "raised_at": "raised by the outcome of number",
+}
 
 
 @router.get("/pages/models")
@@ -39,7 +46,7 @@ async def models(context: Ctx, visitor: Visits) -> Response:
                 (f"{predictions:,}", "predictions on record"),
                 (f"{outcomes:,}", "outcomes on record"),
             ],
-            "alarm": None if alarm is None else _alarm(alarm),
+            "alarm": None if alarm is None else facts(_alarm(alarm)),
             "grid": _grid(versions),
         }
 
@@ -95,8 +102,15 @@ def _facts(found: StoredVersion) -> list[tuple[str, str | None]]:
     ]
 
 
-def _alarm(alarm: StoredAlarm) -> str:
-    return f"An alarm is open since {day(alarm.raised_at)}: {canonical_json(dict(alarm.report))}"
+def _alarm(alarm: StoredAlarm) -> list[tuple[str, str | None]]:
+    said = [("open since", day(alarm.raised_at))]
+    for key, value in alarm.report.items():
+        if key == "raised":  # an alarm was
+            continue
+        said.append(
+            (_ALARM.get(key, key.replace("_", " ")), f"{value:,.4g}" if isinstance(value, float) else str(value))
+        )
+    return said
 
 
 def _checks_table(verdict: Mapping[str, Any]) -> Table:

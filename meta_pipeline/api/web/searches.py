@@ -20,7 +20,7 @@ from meta_pipeline.store.search import StoredSearch
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
 TOP: Final = 20
-_METRICS: Final = ("sharpe_ratio", "profit_factor", "max_drawdown")
+_KINDS: Final = {"sharpe_ratio": Kind.NUMBER, "profit_factor": Kind.NUMBER, "max_drawdown": Kind.PERCENT}
 
 
 @router.get("/pages/searches")
@@ -107,14 +107,14 @@ def _facts(found: StoredSearch) -> list[tuple[str, str | None]]:
 
 
 def _top_table(rows: list[dict[str, Any]]) -> Table:
-    known = [name for name in _METRICS if any(name in row["metrics"] for row in rows)]
+    known = [name for name in _KINDS if any(name in row["metrics"] for row in rows)]
     return Table(
         title="Best configurations",
         columns=(
             Column(key="rank", header="Rank", kind=Kind.COUNT),
             Column(key="slot", header="Slot"),
             Column(key="value", header="Value", kind=Kind.NUMBER),
-            *(Column(key=name, header=name.replace("_", " ").capitalize(), kind=Kind.NUMBER) for name in known),
+            *(Column(key=name, header=name.replace("_", " ").capitalize(), kind=_KINDS[name]) for name in known),
             Column(key="feasible", header="Viable"),
             Column(key="config", header="Configuration"),
         ),

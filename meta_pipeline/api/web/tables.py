@@ -108,7 +108,7 @@ def health_table(metrics: Mapping[str, Any]) -> Table:
 
 
 def _of(value: float | None, unit: str) -> str | None:
-    return None if value is None else f"{value:.4g} {unit}".strip()
+    return None if value is None else f"{value:.3g} {unit}".strip()
 
 
 def ranking_table(rankings: Sequence[Mapping[str, Any]]) -> Table:
