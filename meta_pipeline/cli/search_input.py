@@ -70,10 +70,20 @@ def evaluator_settings(
         if not (key and equals):
             raise InputError(f"--set {item!r} is not KEY=JSON, as in --set horizon=12")
         try:
-            settings[key] = json.loads(text)
+            value = json.loads(text)
         except json.JSONDecodeError as error:
             raise InputError(f"--set {item!r}: {text!r} is no JSON ({error}); texts need quotes: '\"auto\"'") from error
+        _put(settings, key, value)
     return settings
+
+
+def _put(settings: dict[str, Any], key: str, value: Any) -> None:
+    """Set `key`, or `outer.inner` within an object that is there."""
+    outer, dot, inner = key.partition(".")
+    if dot and isinstance(settings.get(outer), dict):
+        settings[outer][inner] = value
+    else:
+        settings[key] = value
 
 
 def usual_name(data: Path | None, fingerprint: str, rest: str) -> str:

@@ -29,6 +29,7 @@ COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
 
 OPTIONAL: Final = frozenset({"symbol", "volume"})
 MOST_SECONDS: Final = 1e11  # seconds since 1970 reach it in the year 5138, milliseconds did in 1973
+DIGITS_OF_DATES: Final = {8: "%Y%m%d", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}
 
 
 def read_bars(
@@ -59,6 +60,8 @@ def read_bars(
     """
     table = _read(path)
     columns = _columns(table, path)
+    if table.empty:
+        raise InputError(f"{path.name} has columns and no bars; give a file with some")
     names = table[columns["symbol"]] if "symbol" in columns else None
     if names is not None and bool(names.isna().any()):
         raise InputError(f"{path.name}: row {int(np.flatnonzero(names.isna())[0])} has no symbol; name it or drop it")
@@ -103,12 +106,18 @@ def _read(path: Path) -> "pd.DataFrame":
 
 
 def _columns(table: "pd.DataFrame", path: Path) -> dict[str, str]:
-    lower = {str(column).strip().lower(): str(column) for column in reversed(list(table.columns))}
+    lower: dict[str, str] = {}
+    used = {name for names in COLUMNS.values() for name in names}
+    for column in map(str, table.columns):
+        name = column.strip().lower()
+        if name in used and name in lower:
+            raise InputError(f"{path.name} has both {lower[name]!r} and {column!r}; drop one of the columns")
+        lower[name] = column
     found = {}
     for meaning, names in COLUMNS.items():
-        column = next((lower[name] for name in names if name in lower), None)
-        if column is not None:
-            found[meaning] = column
+        named = next((lower[name] for name in names if name in lower), None)
+        if named is not None:
+            found[meaning] = named
         elif meaning not in OPTIONAL:
             raise InputError(
                 f"{path.name} has no column for the {meaning} (named {' or '.join(names)}); "
@@ -121,6 +130,8 @@ def _times(column: "pd.Series[Any]", path: Path) -> NDArray[np.datetime64]:
     import pandas as pd
 
     if pd.api.types.is_numeric_dtype(column):
+        if pd.api.types.is_integer_dtype(column):
+            _refuse_digits_of_dates(column, path)
         seconds = column.to_numpy(dtype=np.float64)
         if not np.isfinite(seconds).all() or np.abs(seconds).max(initial=0.0) >= 1e3 * MOST_SECONDS:
             raise InputError(f"{path.name}: the times are neither seconds nor milliseconds since 1970; write ISO 8601")
@@ -129,6 +140,7 @@ def _times(column: "pd.Series[Any]", path: Path) -> NDArray[np.datetime64]:
         if (seconds != np.floor(seconds)).any():
             raise InputError(f"{path.name}: times have fractions of a second; bars start on whole seconds")
         return seconds.astype(np.int64).astype("datetime64[s]")
+    _refuse_mixed_zones(column, path)
     try:
         stamps = pd.to_datetime(column, utc=True, format=None if column.dtype.kind == "M" else "ISO8601")
     except (ValueError, TypeError) as error:
@@ -138,6 +150,33 @@ def _times(column: "pd.Series[Any]", path: Path) -> NDArray[np.datetime64]:
     if (whole != exact)[~np.isnat(exact)].any():
         raise InputError(f"{path.name}: times have fractions of a second; bars start on whole seconds")
     return whole
+
+
+def _refuse_digits_of_dates(column: "pd.Series[Any]", path: Path) -> None:
+    """Refuse 20150101 and 201501011230: as seconds or milliseconds they would be moments of other decades."""
+    import pandas as pd
+
+    digits = column.astype(str)
+    for width, form in DIGITS_OF_DATES.items():
+        wide = bool(digits.str.fullmatch(rf"\d{{{width}}}").all())
+        if wide and bool(pd.to_datetime(digits, format=form, errors="coerce").notna().all()):
+            raise InputError(f"{path.name}: the times look like dates in digits, as {digits.iloc[0]}; write ISO 8601")
+
+
+def _refuse_mixed_zones(column: "pd.Series[Any]", path: Path) -> None:
+    """Refuse texts of which some name their time zone and others do not: those could be of any."""
+    import pandas as pd
+
+    if pd.api.types.is_datetime64_any_dtype(column):
+        return
+    texts = column.dropna().astype(str).str.strip()
+    with_zone = texts.str.contains(r"(?:\d[Zz]|:\d{2}(?:\.\d+)?\s*[+-]\d{2}:?\d{0,2})$")
+    if with_zone.any() and not with_zone.all():
+        row = int(np.flatnonzero(~with_zone.to_numpy())[0])
+        raise InputError(
+            f"{path.name}: {texts.iloc[int(np.flatnonzero(with_zone.to_numpy())[0])]!r} names its time zone and "
+            f"{texts.iloc[row]!r} does not; write all times with one, or none (which is UTC)"
+        )
 
 
 def _numbers(table: "pd.DataFrame", column: str, path: Path) -> NDArray[np.float64]:

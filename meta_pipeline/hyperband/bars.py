@@ -176,10 +176,11 @@ class Bars:
         gaps = np.flatnonzero(steps > longest)
         if len(gaps):
             at = gaps[0]
+            needed = f"{np.ceil(1e4 * steps.max() / DAY) / 1e4:g}"  # rounded up, so that it is enough
             raise InputError(
                 f"{self.symbol}: {steps[at] / DAY:.6g} days without a bar after {self.times[at]} ({len(gaps)} such "
                 f"gaps; {longest / DAY:.6g} days are usual); get the missing bars, cut the series there, or declare "
-                f"max_gap_days of {steps.max() / DAY:.6g}"
+                f"max_gap_days of {needed} (--set data.max_gap_days={needed})"
             )
 
     def _check_prices(self) -> None:

@@ -95,6 +95,8 @@ def test_a_search_for_dagster_is_begun_here_and_run_there(
         (("run", *SMALL, "--scheduler", "tcp://x:1"), 1, "is for --executor dask"),
         (("run", *SMALL, "--set", 'fails="all"'), 8, "none of the first 8 configurations could be evaluated"),
         (("run", "--data", "nowhere.parquet"), 1, "nowhere.parquet"),
+        (("run", "--set", "data.max_gap=1"), 1, "data has no max_gap; it has path, symbols, periods_per_year, max_gap"),
+        (("run", "--strategy", "FOREST_LAB", "--name", "mine"), 2, "brings its name, data, origin, settings and live"),
         (("show", "nothing"), 1, "there is no search 'nothing'"),
         (("run", "--evaluator", "nowhere:build"), 1, "cannot build 'nowhere:build'"),
     ],

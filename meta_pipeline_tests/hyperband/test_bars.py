@@ -66,7 +66,7 @@ def test_a_time_that_is_missing_is_refused() -> None:
 def test_a_declared_gap_is_accepted() -> None:
     rows = [*range(100), *range(160, 300)]
     series = {name: getattr(GOOD, name)[rows] for name in ("times", "open", "high", "low", "close", "volume")}
-    with pytest.raises(InputError, match=r"declare max_gap_days of 10.1667"):
+    with pytest.raises(InputError, match=r"declare max_gap_days of 10.1667 \(--set data.max_gap_days=10.1667\)"):
         Bars(symbol="X", **series)
     assert len(Bars(symbol="X", **series, max_gap_days=11)) == 240
 
@@ -123,8 +123,12 @@ def test_parquet_csv_seconds_milliseconds_and_time_zones_give_the_same_bars(tmp_
     for name, times in stamps.items():
         frame.assign(Timestamp=times).to_parquet(tmp_path / f"{name}.parquet")
     frame.set_index("Timestamp").to_parquet(tmp_path / "index.parquet")
+    west = GOOD.times - np.timedelta64(5, "h")
+    pairs = enumerate(zip(GOOD.times, west, strict=True))
+    offsets = [f"{utc}+00:00" if i % 2 else f"{there}-05:00" for i, (utc, there) in pairs]
+    frame.assign(Timestamp=offsets).to_csv(tmp_path / "offsets.csv", index=False)
     read = [bars for file in sorted(tmp_path.iterdir()) for bars in read_bars(file)]
-    assert len(read) == 6
+    assert len(read) == 7
     assert all(same(bars, GOOD) for bars in read)
 
 
@@ -153,6 +157,11 @@ def test_stacked_symbols_are_kept_apart(tmp_path: Path) -> None:
         (lambda f: f.assign(Timestamp=["soon"] * len(f)), "a time cannot be read"),
         (lambda f: f.assign(Timestamp=f.index * 1e15), "neither seconds nor milliseconds"),
         (lambda f: f.assign(Timestamp=f.index + 0.5), "fractions of a second"),
+        (lambda f: f.assign(Timestamp=range(20150101, 20150101 + len(f))).head(28), "dates in digits, as 20150101"),
+        (lambda f: f.assign(Timestamp=range(201501010800, 201501010800 + len(f))).head(50), "dates in digits"),
+        (lambda f: f.assign(Timestamp=["2015-01-01T00:00Z", *f.Timestamp[1:]]), "names its time zone and '2015-01-01"),
+        (lambda f: f.assign(close=f.Close), "has both 'Close' and 'close'"),
+        (lambda f: f.head(0), "has columns and no bars"),
         (lambda f: f.assign(Symbol=None), "row 0 has no symbol"),
         (lambda f: f.assign(Close=np.nan), "the close of .* is nan"),
     ],

@@ -1,4 +1,4 @@
-"""The replay of the four-model strategy: its forests saw nothing of the days they trade, and these days stay as they are.
+"""The replay of the four-model strategy: its forests saw nothing of the days they trade, and played days stay so.
 
 The bars are drawn: nothing is optimised on them here, the same configuration is played over and over.
 """

@@ -184,7 +184,7 @@ def test_what_nothing_plays_is_not_started_on_paper(database: Database, monkeypa
     )  # fmt: skip
     monkeypatch.setattr(search, "get", lambda *_: found)
     unplayed = SETTINGS.model_copy(update={"replays": "LAB_*=meta_pipeline.lab.replay:replay"})
-    with pytest.raises(Blocked, match=r"add FOREST_LAB=meta_pipeline\.hyperband\.forest_replay:replay to META_PIPELINE"):
+    with pytest.raises(Blocked, match=r"add FOREST_LAB=meta_pipeline\.hyperband\.forest_replay:replay to META"):
         search_cycle.shadow_winner(database, found.search_name, actor="Ann", now=NOW, settings=unplayed)
 
 
