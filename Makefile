@@ -7,6 +7,10 @@ BIN := $(VENV)/bin
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && { echo $$p; break; }; done)
 export DAGSTER_HOME := $(CURDIR)/dagster_home
+# Images like to set this; then each process compiles Dagster and pandas anew, which takes longer than what it is for.
+unexport PYTHONDONTWRITEBYTECODE
+# A file is one worker's: what its tests share is made once. One worker more than cores: browsers and servers are waited for.
+TEST_WORKERS ?= -n 3 --dist loadfile --no-loadscope-reorder
 UV := $(BIN)/uv pip install --quiet --python $(BIN)/python
 
 .PHONY: help docs run tour test test-faults lint format dev bench bench-search bench-quality clean lock install install-dev
@@ -28,7 +32,7 @@ tour: install ## approve one proposal through the gate, apply it, look at it, re
 	@PATH="$(CURDIR)/$(BIN):$$PATH" scripts/tour
 
 test: install-dev ## every test; with CI=true nothing may be skipped
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup --durations 10
+	@$(BIN)/python -m pytest $(TEST_WORKERS) --durations 10
 
 test-faults: install-dev ## every fault at every step of governance, long random sequences; writes docs/reliability.md
 	@$(BIN)/python -m meta_pipeline_tests.faults
@@ -54,6 +58,7 @@ bench-quality: $(VENV)/.installed-bench ## proposals on campaigns with a planted
 clean: ## stop the embedded database; remove the environment, caches and local state
 	@-test -x $(BIN)/meta-pipeline && $(BIN)/meta-pipeline db stop
 	@rm -rf $(VENV) .meta_pipeline .pytest_cache .mypy_cache .ruff_cache .hypothesis artifacts
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 	@cd dagster_home && git clean -fdxq . 2>/dev/null || true
 
 docs: install ## write docs/cli.md anew, from the commands

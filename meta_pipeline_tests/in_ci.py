@@ -10,7 +10,7 @@ import pytest
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the slow tests: begun last, one of them keeps every other worker waiting for the end."""
+    """Begin with the slow tests, and with the files they are in: begun last, one keeps every other worker waiting."""
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
 

@@ -6,14 +6,13 @@ Orders are filled at the next *close*: crude oil has no opens here, and the S&P 
 close before on two days of five, so nobody could have traded at them.
 """
 
-import importlib
 from collections.abc import Sequence
 
 import numpy as np
 
 from meta_pipeline.errors import InputError
 from meta_pipeline.hyperband.bars import Bars
-from meta_pipeline.lab.prices import MARKETS, load_prices, market_named
+from meta_pipeline.lab.prices import MARKETS, load_prices, market_named, read_quotes
 
 
 def lab_bars(market_ids: Sequence[str] | None = None) -> tuple[Bars, ...]:
@@ -38,7 +37,7 @@ def lab_bars(market_ids: Sequence[str] | None = None) -> tuple[Bars, ...]:
 def _daily(market_id: str) -> Bars:
     market = market_named(market_id)
     prices = load_prices(market_id)
-    frame = importlib.import_module(f"arch.data.{market.module}").load()
+    frame = read_quotes(market)
     if "High" not in frame.columns:
         low = high = opening = prices.closes
     else:

@@ -4,18 +4,22 @@ Belongs here: which markets there are, and their prices, cleaned. Does not belon
 computed from prices (indicators, backtest).
 """
 
-import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
 from types import MappingProxyType
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from meta_pipeline.errors import InputError
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 WARM_UP: Final = 300
 """Closes that only feed the indicators: the first return of any backtest ends at close number WARM_UP
@@ -35,7 +39,7 @@ class Market:
     market_id, name, sector
         Id as stored with the runs, name for people, label for slicing.
     module, column
-        Where `arch` keeps it: `arch.data.<module>.load()[column]`.
+        Where `arch` keeps it: `arch.data.<module>.load()[column]`, which reads `<module>.csv.gz` beside it.
     cost
         Cost of trading, as a fraction of the traded value, one way: half the spread and slippage. An assumption,
         on the dear side of what index futures (5 basis points) and crude oil futures (10) cost over these years.
@@ -153,15 +157,31 @@ def load_prices(market_id: str) -> Prices:
         If the market is unknown, or the package `arch` is not installed.
     """
     market = market_named(market_id)
-    try:
-        frame = importlib.import_module(f"arch.data.{market.module}").load()
-    except ImportError as error:
-        raise InputError(
-            "the lab's prices ship in the package arch, which is not installed; "
-            "install it with: pip install 'meta-pipeline[lab]'"
-        ) from error
-    quotes = frame[market.column].dropna()
+    quotes = read_quotes(market)[market.column].dropna()
     return Prices(
         dates=quotes.index.to_numpy().astype("datetime64[D]"),
         closes=quotes.to_numpy(dtype=np.float64, copy=True),
     )
+
+
+def read_quotes(market: Market) -> "DataFrame":
+    """Read all that `arch` ships of a market: what its `load()` returns, one row a day, NaN where there is no quote.
+
+    Raises
+    ------
+    InputError
+        If the package `arch` is not installed.
+    """
+    import pandas as pd
+
+    # Found, not imported: `import arch` loads its models and statsmodels, for seconds, and only a file of it is read.
+    package = find_spec("arch")
+    if package is None or not package.submodule_search_locations:
+        raise InputError(
+            "the lab's prices ship in the package arch, which is not installed; "
+            "install it with: pip install 'meta-pipeline[lab]'"
+        )
+    file = Path(package.submodule_search_locations[0]) / "data" / market.module / f"{market.module}.csv.gz"
+    frame = pd.read_csv(file, parse_dates=["Date"], index_col="Date")
+    numbers: DataFrame = frame.apply(pd.to_numeric, errors="coerce")
+    return numbers

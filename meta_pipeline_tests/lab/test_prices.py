@@ -1,12 +1,14 @@
+import importlib
 import sys
 from datetime import date
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from meta_pipeline import lab
 from meta_pipeline.errors import InputError
-from meta_pipeline.lab.prices import WARM_UP, Prices, load_prices
+from meta_pipeline.lab.prices import WARM_UP, Prices, load_prices, read_quotes
 
 
 def buy_and_hold_sharpe(closes: np.ndarray) -> float:
@@ -82,6 +84,12 @@ def test_dates_that_do_not_increase_are_refused() -> None:
 def test_as_many_closes_as_dates_are_asked_for() -> None:
     with pytest.raises(InputError, match="one of each per day"):
         Prices(dates=np.array(["2020-04-20"], dtype="datetime64[D]"), closes=np.ones(2))
+
+
+@pytest.mark.parametrize("market", lab.markets(), ids=lambda market: market.market_id)
+def test_what_is_read_is_what_the_package_would_load(market: lab.Market) -> None:
+    shipped = importlib.import_module(f"arch.data.{market.module}").load()
+    pd.testing.assert_frame_equal(read_quotes(market), shipped, check_exact=True)
 
 
 def test_without_arch_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

