@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from meta_pipeline.proposals.decision import RevertResult
+    from meta_pipeline.proposals.draft import Approval
     from meta_pipeline.report.table import Table
     from meta_pipeline.store.changes import ChangeRecord
 
@@ -59,7 +60,7 @@ def show(change_id: ChangeId, as_json: AsJson = False) -> None:
         history = audit.entries(connection, subject_id=found, limit=100)
         looks = change_outcomes.looks(connection, found)
         plan = exit_plan(proposals.get(connection, record.proposal_id).draft)
-    approved = {} if approval is None else {"approved_by": approval.approver, "approval_reason": approval.reason}
+    approved = {} if approval is None else _approved(approval)
 
     def human(console: "Console") -> None:
         from meta_pipeline.report.outcomes import outcome_facts, together_facts
@@ -178,6 +179,20 @@ def _state(record: "ChangeRecord") -> str:
     return f"reverted by {record.reverted_by}, {day(record.reverted_at)}: {record.reversion_reason}"
 
 
+def _approved(approval: "Approval") -> dict[str, str]:
+    """Say who approved, why, by which way in, and with which key."""
+    from meta_pipeline.errors import InputError
+    from meta_pipeline.proposals.signatures import read_signature
+
+    said = {"approved_by": approval.approver, "approval_reason": approval.reason, "approval_channel": approval.channel}
+    if approval.signature is None:
+        return said
+    try:
+        return said | {"approval_key": read_signature(approval.signature).key_id}
+    except InputError:  # a hand that altered it is found by the check of the apply; showing it must not fail
+        return said | {"approval_key": "that cannot be read"}
+
+
 def _facts(record: "ChangeRecord", approved: dict[str, str], *, live: str) -> list[tuple[str, str]]:
     from meta_pipeline.proposals.diff import sentence
     from meta_pipeline.report.table import day
@@ -189,13 +204,15 @@ def _facts(record: "ChangeRecord", approved: dict[str, str], *, live: str) -> li
         after=record.new_value,
         risk_change=record.risk_change,
     )
-    reason = approved.get("approval_reason")
+    reason, key = approved.get("approval_reason"), approved.get("approval_key")
+    decided = f"{approved.get('approved_by', '?')}, by way of {approved.get('approval_channel', '?')}"
+    decided += f", signed with the key {key}" if key else ", not signed"
     return [
         ("change", record.change_id),
         ("what", told),
         ("proposal", record.proposal_id),
         ("version", f"{record.base_version} -> {record.new_version}"),
-        ("approved by", approved.get("approved_by", "?") + (f" ({reason})" if reason else "")),
+        ("approved by", decided + (f": {reason}" if reason else "")),
         ("applied by", f"{record.applied_by}, {day(record.applied_at)}"),
         ("state", _state(record)),
         ("now", live),

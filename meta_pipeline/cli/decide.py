@@ -211,7 +211,9 @@ def _emit_batch(results: "list[ApplyResult]", *, as_json: bool) -> None:
     def human(console: "Console") -> None:
         from meta_pipeline.report.decisions import applies_table
 
-        console.print(applies_table(results).rich())
+        rehearsed = any(result.dry_run for result in results)
+        title = "What would be applied; all of it was rolled back" if rehearsed else "Applied changes"
+        console.print(applies_table(results, title=title).rich())
 
     payload: JsonValue = {"results": [result.to_json() for result in results]}
     common.emit(payload, as_json=as_json, human=human)

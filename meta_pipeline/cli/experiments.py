@@ -178,13 +178,14 @@ def experiments_table(found: "list[Experiment]", looks: "list[ExperimentLook | N
 
 
 def _print(console: "Console", found: "Experiment", look: "ExperimentLook | None") -> None:
+    from meta_pipeline.proposals.outcome_rule import METRIC_NAMES
     from meta_pipeline.report.outcomes import figures_text
     from meta_pipeline.report.text import visible
 
     rule = found.rule
     console.print(experiments_table([found], [look]).rich())
     terms = (
-        f"decided by: {rule.metric.replace('_', ' ')}, from {rule.minimum_days} to {rule.evaluation_days} days, "
+        f"decided by: {METRIC_NAMES[rule.metric]}, from {rule.minimum_days} to {rule.evaluation_days} days, "
         f"smallest effect {rule.smallest_effect:g}, {1 - rule.alpha:.0%} over all looks; digest {found.digest[:12]}..."
     )
     lines = [

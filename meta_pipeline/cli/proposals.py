@@ -298,7 +298,7 @@ def proposals_table(records: "list[ProposalRecord]") -> "Table":
             Column(key="strategy", header="Strategy"),
             Column(key="knob", header="Knob"),
             Column(key="change", header="From → to"),
-            Column(key="effect", header="Effect on Sharpe ratio"),
+            Column(key="effect", header="Effect"),
             Column(key="uplift", header="Expected uplift", kind=Kind.SIGNED),
             Column(key="grade", header="Grade"),
             Column(key="risk", header="Risk"),
@@ -308,6 +308,7 @@ def proposals_table(records: "list[ProposalRecord]") -> "Table":
             Column(key="digest", header="Digest"),
         ),
         rows=tuple(rows),
+        note="Effect: on the annualised Sharpe ratio unless named. Uplift: expected of that ratio." if rows else "",
         empty="No such proposal.",
     )
 

@@ -75,13 +75,16 @@ def guardrails(paired: Paired, found: Sequence[MarketDays], rule: OutcomeRule, *
 def _drawdown(before: float, after: float, limit: float) -> Guardrail:
     deeper = before - after  # drawdowns are negative
     breached = not deeper <= limit  # what is not a number is a breach: unknown is never safe
-    text = f"drawdown {after:.1%} against {before:.1%}: {deeper:+.1%} deeper, {limit:.1%} allowed"
+    moved = f"{abs(deeper):.1%} {'deeper' if deeper > 0 else 'less deep'}"
+    text = f"drawdown of all markets together {after:.1%}, {before:.1%} before: {moved}, {limit:.1%} deeper allowed"
     return Guardrail(name="drawdown", limit=limit, before=before, after=after, breached=breached, text=text)
 
 
 def _volatility(before: float, after: float, limit: float) -> Guardrail:
     rise = after / before - 1.0 if before > 0.0 else math.inf
-    text = f"volatility {after:.1%} against {before:.1%} a year: {rise:+.0%}, {limit:+.0%} allowed"
+    text = (
+        f"volatility of all markets together {after:.1%} a year, {before:.1%} before: {rise:+.0%}, {limit:+.0%} allowed"
+    )
     breached = not rise <= limit
     return Guardrail(name="volatility", limit=limit, before=before, after=after, breached=breached, text=text)
 

@@ -19,7 +19,7 @@ from meta_pipeline.outcomes.control import Control
 from meta_pipeline.outcomes.guardrails import Guardrail, guardrails
 from meta_pipeline.outcomes.paired import Difference, MarketDays, Paired, averages, difference, on_one_calendar
 from meta_pipeline.proposals.candidate import finite
-from meta_pipeline.proposals.outcome_rule import OutcomeRule
+from meta_pipeline.proposals.outcome_rule import METRIC_NAMES, OutcomeRule
 
 FIGURES: Final = ("sharpe", "return", "risk")
 """What is written beside a change, before and after: Sharpe ratio, mean return and volatility, annualised."""
@@ -157,7 +157,7 @@ def _verdict(effect: Difference, rails: Sequence[Guardrail], rule: OutcomeRule) 
     if breached:
         return Verdict.REVERT, f"guardrail breached: {'; '.join(breached)}"
     shown = f"{effect.estimate:+.2f} [{effect.lower:+.2f}, {effect.upper:+.2f}]"
-    name = rule.metric.replace("_", " ")
+    name = METRIC_NAMES[rule.metric]
     if effect.n_days < rule.minimum_days:
         return Verdict.INSUFFICIENT_DATA, f"{effect.n_days} of at least {rule.minimum_days} days; {name} so far {shown}"
     if effect.upper < 0.0:

@@ -9,7 +9,7 @@ from meta_pipeline.canonical import JsonValue
 from meta_pipeline.evidence.confidence_sequence import days_to_detect, detectable_effect
 from meta_pipeline.proposals.candidate import finite
 from meta_pipeline.proposals.draft import ProposalDraft
-from meta_pipeline.proposals.outcome_rule import OutcomeRule, rule_of
+from meta_pipeline.proposals.outcome_rule import METRIC_NAMES, OutcomeRule, rule_of
 
 POWER: Final = 0.8
 
@@ -55,7 +55,7 @@ class ExitPlan:
         if rule is None:
             return (f"Evaluation: {self.reason}.",)
         window = (
-            f"Evaluation: {rule.metric.replace('_', ' ')} against the old configuration replayed on the same days, for "
+            f"Evaluation: {METRIC_NAMES[rule.metric]} against the old configuration replayed on the same days, for "
             f"{rule.evaluation_days} trading days, counted from day {rule.minimum_days} on. Kept once harm above "
             f"{rule.smallest_effect:g} is ruled out; a revert is called for once it is shown to be worse, at "
             f"{1 - rule.alpha:.0%} confidence over all nightly looks together."

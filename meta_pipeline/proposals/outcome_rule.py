@@ -13,6 +13,7 @@ from meta_pipeline.errors import InputError
 
 Metric = Literal["sharpe_ratio", "mean_return"]
 METRICS: Final = get_args(Metric)
+METRIC_NAMES: Final[Mapping[Metric, str]] = {"sharpe_ratio": "Sharpe ratio", "mean_return": "mean return"}
 
 
 @dataclass(frozen=True, kw_only=True)

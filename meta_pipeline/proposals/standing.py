@@ -41,9 +41,10 @@ class Prospect:
         when = " once it is approved" if self.later else " now"
         failed = [check for check in self.checks if not check.passed]
         if not failed:
-            return f"{who} could {self.act} it{when}: each of {len(self.checks)} checks passes."
-        more = "" if len(failed) == 1 else f" ({len(failed) - 1} more of {len(self.checks)} checks fail)"
-        return f"{who} could not {self.act} it{when}: {failed[0].text}{more}"
+            return f"{who} could {self.act} it{when}: all {len(self.checks)} checks pass."
+        others = len(failed) - 1
+        more = "" if not others else f" ({others} more check{'s fail' if others > 1 else ' fails'})"
+        return f"{who} could not {self.act} it{when}: {failed[0].text}{more}."
 
     def to_json(self) -> dict[str, JsonValue]:
         """Return the prospect as a JSON object."""

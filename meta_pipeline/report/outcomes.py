@@ -72,7 +72,7 @@ def figures_text(body: Mapping[str, Any]) -> str:
         shown = [MISSING if value is None else form.format(value) for value in (old, new)]
         parts.append(f"{names[name]} {shown[0]} -> {shown[1]}")
     missing = "; ".join(sorted(set(body["missing"].values())))
-    return ", ".join(parts) + (f" ({missing})" if missing else "")
+    return ", ".join(parts) + ", averaged over markets" + (f" ({missing})" if missing else "")
 
 
 def _bootstrap(body: Mapping[str, Any]) -> str:
@@ -90,14 +90,16 @@ def _control(control: Mapping[str, Any]) -> str:
         return f"{MISSING}: {control['reason']}"
     others = ", ".join(control["strategies"])
     within = interval(control["lower"], control["upper"])
-    return f"{control['estimate']:+.2f} {within}, before and after, against the untouched {others}"
+    return f"{control['estimate']:+.2f} {within} by difference in differences, against the untouched {others}"
 
 
 def _detectable(body: Mapping[str, Any]) -> str:
     if body["detectable_effect"] is None:
         return MISSING
     needed = (
-        "" if body["days_needed"] is None else f"; one as found, or as small as matters, takes {body['days_needed']:,}"
+        ""
+        if body["days_needed"] is None
+        else f"; one as found, or as small as matters, takes {body['days_needed']:,} days"
     )
     return f"an effect of {body['detectable_effect']:.2f} by now, with probability 0.8{needed}"
 

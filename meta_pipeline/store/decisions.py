@@ -282,5 +282,8 @@ def _notes(connection: Connection, record: ProposalRecord, act: Act) -> tuple[st
 
 def _both(record: ProposalRecord, other: ProposalRecord) -> str:
     if compatible(record.draft, other.draft):
-        return "on the same evidence, so that --all-approved applies both together; applied alone, one ends the other"
+        return (
+            "on the same evidence, so that --all-approved applies both together, and their outcome is judged as one; "
+            "applied alone, one ends the other"
+        )
     return "whichever is applied first moves the configuration, and makes the other stale"

@@ -56,7 +56,7 @@ def check_role(connection: Connection, actor: str, power: Power, *, lock: bool =
     if refused is not None:
         return Check(name="role", passed=False, error=NotPermitted, text=refused)
     named = f" ({', '.join(sorted(held))})" if held else ""
-    return Check(name="role", passed=True, text=f"the roles of {actor}{named} let them {power}")
+    return Check(name="role", passed=True, text=f"no role, and no lack of one, keeps {actor}{named} from it")
 
 
 def roles_of(connection: Connection, name: str, *, lock: bool = False) -> frozenset[Role]:

@@ -29,7 +29,7 @@ def test_a_judged_change_is_shown_with_effect_interval_verdict_and_exit_plan(dat
     assert shown["outcome"]["lower"] < shown["outcome"]["estimate"] < shown["outcome"]["upper"]
     assert shown["exit_plan"]["rule"]["markets"] == ["M1"]
     printed = shell.run("changes", "show", change_id).out
-    for said in ("KEEP: the sharpe ratio is better", "over all looks together", "held: drawdown", "exit plan"):
+    for said in ("KEEP: the Sharpe ratio is better", "over all looks together", "held: drawdown", "exit plan"):
         assert said in printed
     (score,) = shell.ask("proposals", "scorecard")["scorecard"]
     assert score["verdicts"] == {"KEEP": 1}
