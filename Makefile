@@ -34,8 +34,8 @@ tour: install ## approve one proposal through the gate, apply it, look at it, re
 test: install-dev ## every test; with CI=true nothing may be skipped
 	@$(BIN)/python -m pytest $(TEST_WORKERS) --durations 10
 
-test-faults: install-dev ## every fault at every step of governance, long random sequences; writes docs/reliability.md
-	@$(BIN)/python -m meta_pipeline_tests.faults
+test-faults: install-dev ## faults at every step of governance, random sequences; writes docs/reliability.md; DEPTH=quick: less
+	@$(BIN)/python -m meta_pipeline_tests.faults --depth $(or $(DEPTH),deep)
 
 lint: install-dev ## ruff, mypy strict
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy

@@ -21,14 +21,54 @@ class Cell:
     failed: bool
 
 
-def text(cells: Sequence[Cell], played: Played, rules: Sequence[BrokenRule], *, began: datetime, seconds: float) -> str:
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """All that a run has found.
+
+    Parameters
+    ----------
+    seconds, processors
+        How long it took, on how many processors.
+    """
+
+    cells: tuple[Cell, ...]
+    played: Played
+    rules: tuple[BrokenRule, ...]
+    began: datetime
+    seconds: float
+    processors: int
+
+
+def summary(found: Found) -> str:
+    """Return what was found in one sentence."""
+    cells, played, rules = found.cells, found.played, found.rules
+    steps, acts = {cell.step for cell in cells}, {cell.act for cell in cells}
+    return (
+        f"{len(cells)} faults at {len(steps)} steps of {len(acts)} acts: {sum(cell.failed for cell in cells)} failed. "
+        f"{played.sequences} random sequences of {played.acts} acts ({played.applied} changes applied, "
+        f"{played.reverted} reverted, {played.refused} acts refused): every answer as the rules have it. "
+        f"{sum(rule.noticed for rule in rules)} of {len(rules)} rules broken on purpose were noticed."
+    )
+
+
+def verdict(rule: BrokenRule) -> str:
+    """Return in words whether a broken rule was noticed, and by what."""
+    if not rule.noticed:
+        return f"NOT NOTICED in {rule.sequences} sequences"
+    return f"noticed by sequence {rule.sequences}: {rule.told}"
+
+
+def text(found: Found) -> str:
     """Return the whole document."""
+    cells = found.cells
     codes = _codes(cells)
     counted = Counter(cell.outcome for cell in cells)
     lines = [
         *_INTRODUCTION.splitlines(),
         "",
-        _summary(cells, played, rules, began=began, seconds=seconds),
+        _written(found),
+        "",
+        *_READING.splitlines(),
         "",
         "## What became of each fault",
         "",
@@ -48,24 +88,22 @@ def text(cells: Sequence[Cell], played: Played, rules: Sequence[BrokenRule], *, 
         "",
         *_SEQUENCES.splitlines(),
         "",
-        "| rule broken on purpose | the sequences |",
-        "|---|---|",
-        *(f"| {rule.name} | {rule.told} |" for rule in rules),
+        "| rule broken on purpose | noticed by sequence | by |",
+        "|---|---|---|",
+        *(
+            f"| {rule.name} | {rule.sequences if rule.noticed else 'NOT NOTICED'} | {rule.told} |"
+            for rule in found.rules
+        ),
         "",
         *_LIMITS.splitlines(),
     ]
     return "\n".join(lines) + "\n"
 
 
-def _summary(
-    cells: Sequence[Cell], played: Played, rules: Sequence[BrokenRule], *, began: datetime, seconds: float
-) -> str:
-    steps, acts = {cell.step for cell in cells}, {cell.act for cell in cells}
+def _written(found: Found) -> str:
     return (
-        f"`make test-faults` wrote this page on {began:%Y-%m-%d}, in {seconds / 60:.0f} minutes: {len(cells)} faults "
-        f"at {len(steps)} steps of {len(acts)} acts, **{sum(cell.failed for cell in cells)} failed**; "
-        f"{played.sequences} random sequences with {played.acts} acts, no invariant broken; "
-        f"{sum(rule.noticed for rule in rules)} of {len(rules)} rules broken on purpose noticed."
+        f"`make test-faults` wrote this page on {found.began:%Y-%m-%d}, in {found.seconds / 60:.1f} minutes "
+        f"on {found.processors} processors. {summary(found)}"
     )
 
 
@@ -86,12 +124,22 @@ def _rows(cells: Sequence[Cell], codes: dict[str, str]) -> list[str]:
 _INTRODUCTION: Final = """\
 # Reliability: what was broken, and what held
 
-Every named step of deciding, applying (alone and in batches), reverting, judging outcomes and reverting by itself is
-interrupted, in a real process on a real PostgreSQL. After each fault it is checked that configuration, change log,
-statuses and audit log agree, that the audit chain verifies and still holds the entry that was its head before, and that
-a retry ends in exactly one change with the true previous value; a further retry writes nothing at all."""
+May a change of a live configuration be half done, done twice, done without its approval, or done and not on record?
+Here that is tried: each named step of deciding, applying (alone and in batches), reverting, judging outcomes and
+reverting by itself is interrupted, in a real process on a real PostgreSQL. After each fault it is checked that
+configuration, change log, statuses and audit log agree, that the audit chain verifies and still holds the entry
+that was its head before, and that a retry ends in exactly one change with the true previous value; a further retry
+writes nothing at all. Then people and machines do whatever they like, in random order, and every answer is held
+against the rules."""
+
+_READING: Final = """\
+`make test-faults` does all of it and exits with 1 if anything failed or is not done after ten minutes; `make
+test-faults DEPTH=quick` kills the process at every step, does each other fault once per act, and writes no page.
+The test suite does a share of it on every commit."""
 
 _FAULTS: Final = """\
+An empty cell: the fault cannot be done at that step.
+
 - **process killed**: SIGKILL at the step. Of a batch, transactions committed before it stay.
 - **connection cut**: the server ends the process's session; the process goes on, and must not claim what is not so.
 - **server killed**: SIGKILL of PostgreSQL, which then recovers from its write-ahead log.
@@ -101,14 +149,25 @@ _FAULTS: Final = """\
 
 A failpoint is one comparison with None in production. The steps are `meta_pipeline.failpoints.STEPS`; a new one is
 covered by itself, and one that no act passes fails. The suite kills the process at every step
-(`meta_pipeline_tests/faults/test_crash_matrix.py`) and does the other faults at a few."""
+(`meta_pipeline_tests/faults/test_crash_matrix.py`) and does the other faults at a few.
+
+A freeze is held against applies that had read the freezes before it was recorded (`faults/test_freeze_races.py`):
+when it returns, whatever it stops is refused, also with the process standing at its last statement. An apply that
+hangs while it holds the lock of the audit log, for which a freeze has to wait, is ended by the server after 20
+seconds."""
 
 _SEQUENCES: Final = """\
-People and machines propose, edit, approve, reject, withdraw, apply, revert, freeze, lift freezes, join and leave the
-list, give and take roles; time passes. After every act: the live configuration is the declared one with the applied
-changes folded in; one change per proposal; nobody approved what they wrote; the chain verifies. Of every apply: no
-freeze that it is not exempt from, an approval that had not lapsed, an approver on the list, a role that allows it. So
-that this shows something, rules are broken on purpose, and the sequences have to notice."""
+Four people and the machine propose, edit, approve (signed or not), reject, withdraw, rehearse, apply one or all,
+revert, freeze, lift freezes, give and take roles, revoke keys, set limits and declare knobs anew; time passes. Two
+choices in three or more are likely ones, the others anything. Beside the database runs a model of the rules in
+memory, written without the service's code (`faults/expected_world.py`, `expected_acts.py`). For every act it
+foretells the answer, the kind of the error included: what is not allowed has to be refused, and what is allowed
+must not be. After every act every live configuration is the fold of the changes in force, every status, every
+change with its true previous value, and the audit entries written are those foretold; after every sequence the
+invariants of `store/invariants.py` hold, the chain's among them.
+
+So that this shows something, rules of the service are broken on purpose, one at a time, and the sequences have to
+notice each; they begin anew each time, and stop at the first answer that is not as foretold."""
 
 _LIMITS: Final = """\
 ## What this does not show
@@ -116,4 +175,9 @@ _LIMITS: Final = """\
 - **Power cuts.** The servers run with fsync off; what a disk does that lies about flushing is not tested here.
 - **Faults between steps.** A statement and the COMMIT itself are covered by `store/test_governance_crash.py`, which
   holds the transaction in a trigger and kills the process there; a fault inside a statement is PostgreSQL's to undo.
-- **Two faults at once.**"""
+- **Two faults at once.**
+- **Rules outside the sequences.** They judge no outcomes, set no tiers, and do nothing by automation or by
+  experiments; the outcomes are in the matrix, the others have tests of their own. A rule that both the service and
+  its model get wrong in the same way is not noticed.
+- **Rows changed by hand.** What of that is noticed is in [governance.md](governance.md), and tested by
+  `store/test_governance_malice.py`."""

@@ -6,6 +6,7 @@ comes in between, is a step of its own.
 """
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from typing import Final, TypeVar
 
 from hypothesis import strategies as st
@@ -16,7 +17,7 @@ from meta_pipeline.proposals.decision import Verdict
 from meta_pipeline.proposals.roles import Role
 from meta_pipeline.store.database import Database
 from meta_pipeline_tests.faults.expected_acts import Wish
-from meta_pipeline_tests.faults.expected_world import MACHINE, PATHS, Changed, Proposed, get, key, shown
+from meta_pipeline_tests.faults.expected_world import MACHINE, PATHS, Changed, Proposed, get, key, shown, touching
 from meta_pipeline_tests.faults.judged_service import KEYS, JudgedService
 from meta_pipeline_tests.store.invariants import check_invariants
 
@@ -90,6 +91,38 @@ class Governance(RuleBasedStateMachine):
     ) -> None:
         self.carry_through(strategy_id, change, by, signed=signed, between=between)
 
+    @rule(strategy_id=STRATEGIES, change=PICK, by=FOUR, event=st.sampled_from(["edit", "rejection", "rival", "time"]))
+    def something_comes_before_the_decision(
+        self, strategy_id: str, change: int, by: tuple[int, int, int, int], event: str
+    ) -> None:
+        one = self.service.propose(wish := self.a_wish(strategy_id, change, by[0]))
+        if one is None:
+            return
+        who = self.an_approver(by[1], but=one.hands)
+        if event == "edit":
+            self.service.edit(one, who, f"better so, {self.wanted}")
+        elif event == "rejection":
+            self.decide_on(one, "reject", who, None)
+            self.service.propose(self.again(wish, wish.after))
+        elif event == "rival":
+            rival = self.service.propose(self.a_rival(wish, change))
+            if rival is not None:
+                self.decide_on(rival, "approve", self.an_approver(by[2], but=rival.hands), None)
+        else:
+            self.service.let_time_pass(24 * 15, tidy=False)
+        self.decide_on(one, "approve", who, None)
+
+    @rule(strategy_id=STRATEGIES, change=PICK, by=FOUR, who=PICK)
+    def one_key_is_changed_twice_and_the_first_change_reverted(
+        self, strategy_id: str, change: int, by: tuple[int, int, int, int], who: int
+    ) -> None:
+        for first in self.carry_through(strategy_id, change, by):
+            done = first.proposal
+            wish = Wish(strategy_id, done.path, done.after, done.author, done.evidence)
+            for second in self.carry(self.a_rival(wish, change), by):
+                for one in (first, second, first):
+                    self.service.revert(one, self.somebody(who, "revert"))
+
     def carry_through(
         self,
         strategy_id: str,
@@ -100,18 +133,37 @@ class Governance(RuleBasedStateMachine):
         between: str = "",
     ) -> list[Changed]:
         """Propose, approve and apply; return the change, if that is what it ends in."""
-        live = self.world.config(strategy_id)
-        moves = [one for one in ALLOWED if shown(get(live, one[0])) != shown(one[1])]
-        self.wanted += 1
-        path, level = one_of(change, moves, _CHANGES)
-        author = self.somebody(by[0], "propose")
-        one = self.service.propose(Wish(strategy_id, path, level, author, f"wanted {self.wanted}"))
+        return self.carry(self.a_wish(strategy_id, change, by[0]), by, signed=signed, between=between)
+
+    def carry(
+        self, wish: Wish, by: tuple[int, int, int, int], *, signed: str | None = None, between: str = ""
+    ) -> list[Changed]:
+        one = self.service.propose(wish)
         if one is None:
             return []
         self.decide_on(one, "approve", self.an_approver(by[1], but=one.hands), signed)
         self.disturb(one, between, by[2])
         self.service.apply(one, self.somebody(by[2], "apply"))
         return [made for made in self.world.changes if made.proposal is one]
+
+    def a_wish(self, strategy_id: str, change: int, by: int) -> Wish:
+        """Return a change of what is live, on evidence of its own."""
+        live = self.world.config(strategy_id)
+        moves = [one for one in ALLOWED if shown(get(live, one[0])) != shown(one[1])]
+        self.wanted += 1
+        return Wish(
+            strategy_id, *one_of(change, moves, _CHANGES), self.somebody(by, "propose"), f"wanted {self.wanted}"
+        )
+
+    def a_rival(self, wish: Wish, pick: int) -> Wish:
+        """Return another change of the same key, one around it or one inside it."""
+        others = [one for one in ALLOWED if touching(one[0], wish.path) and shown(one[1]) != shown(wish.after)]
+        path, level = others[pick % len(others)]
+        return self.again(replace(wish, path=path), level)
+
+    def again(self, wish: Wish, level: Level) -> Wish:
+        self.wanted += 1
+        return replace(wish, after=level, evidence=f"wanted {self.wanted}")
 
     def disturb(self, one: Proposed, between: str, by: int) -> None:
         manager = self.somebody(by, "manage")

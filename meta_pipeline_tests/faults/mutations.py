@@ -92,7 +92,10 @@ MUTATIONS: Final[Mapping[str, Callable[[], list[Any]]]] = {
     ],
     "another key is written": lambda: [patch.object(changes, "with_level", _writes_beside)],
     "a revert undoes nothing": lambda: [patch.object(changes, "reverted_config", _undoes_nothing)],
-    "a revert does not look at later changes": lambda: [patch.object(changes, "related", lambda *_: False)],
+    "a revert does not look at later changes": lambda: [
+        patch.object(changes, "related", lambda *_: False),
+        patch.object(changes, "level_key", lambda _: ""),
+    ],
     "an apply is not in the audit log": lambda: [patch.object(audit, "append_all", _forgets_the_entry_of_the_apply)],
 }
 
