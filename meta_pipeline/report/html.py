@@ -30,20 +30,8 @@ _TONES: Final = {
         *("good", "excellent", "ok", "bullish", "intact", "held", "passes", "reporting"),
     ),
     "bad": (
-        *(
-            "FAILED",
-            "FAILS",
-            "REJECTED",
-            "REVERTED",
-            "REVERT",
-            "raises",
-            "raises risk",
-            "D",
-            "no",
-            "critical",
-            "expired",
-        ),
-        *("BREACHED", "HALTED", "halted", "refused", "bearish", "alarm", "silent"),
+        *("FAILED", "FAILS", "REJECTED", "REVERTED", "REVERT", "raises", "raises risk", "D", "no", "critical"),
+        *("BREACHED", "HALTED", "halted", "refused", "bearish", "alarm", "silent", "expired"),
     ),
     "warn": (
         *("STALE", "EXPIRED", "SUPERSEDED", "INCONCLUSIVE", "INSUFFICIENT_DATA", "unknown", "C", "warning"),

@@ -172,3 +172,18 @@ def test_a_session_ends_after_its_time_and_the_oldest_makes_room() -> None:
     assert sessions.find(second) is None
     assert sessions.is_form_token(sessions.form_token("b"), "b")
     assert not sessions.is_form_token(sessions.form_token("b"), "c")
+
+
+def test_the_list_of_strategies_goes_on_where_it_ended_and_counts_knobs_and_open_proposals(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seeded: dict[str, str]
+) -> None:
+    monkeypatch.setattr("meta_pipeline.api.web.strategies.LISTED", 1)
+    client = client_of(database, tmp_path)
+    first = client.get("/pages/strategies").text
+    assert (">REVERSION<" in first, ">TREND<" in first) == (True, False)
+    older = re.search(r'href="([^"]+)" rel="next"', first)
+    assert older is not None
+    second = client.get(older.group(1)).text
+    assert (">REVERSION<" in second, ">TREND<" in second) == (False, True)
+    numbers = [re.findall(r'class="num">\s*<span>(\d+)</span>', page) for page in (first, second)]
+    assert numbers == [["3", "0", "2"], ["3", "1", "1"]]

@@ -19,7 +19,7 @@ from meta_pipeline.api.web.typed import confirmed, reason_of
 from meta_pipeline.api.web.visitor import Visitor, Visits
 from meta_pipeline.errors import MetaPipelineError
 from meta_pipeline.report.table import MISSING, day
-from meta_pipeline.store import automation_freezes, freezing, kill_file, strategies
+from meta_pipeline.store import automation_freezes, freezing, kill_file, strategy_lists
 from meta_pipeline.store.freezing import FreezeRecord
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
@@ -132,7 +132,7 @@ def _shown(
     with context.database.connect() as connection:
         found = freezing.list_freezes(connection, lifted=True)
         automation = automation_freezes.frozen(connection)
-        declared = [one.strategy.strategy_id for one in strategies.list_strategies(connection)]
+        declared = strategy_lists.declared_ids(connection)
     standing = [one for one in found if one.lifted_at is None]
     lifted = sorted((one for one in found if one.lifted_at is not None), key=_when_lifted, reverse=True)
     return show(

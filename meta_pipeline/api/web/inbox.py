@@ -18,8 +18,8 @@ from meta_pipeline.api.web.pages import PageRoute, link, show
 from meta_pipeline.api.web.visitor import Visits
 from meta_pipeline.errors import InputError
 from meta_pipeline.proposals.states import Status
-from meta_pipeline.store import meta_model, pages
-from meta_pipeline.store.schema import config_change_log, meta_config_proposals, strategies
+from meta_pipeline.store import meta_model, pages, strategy_lists
+from meta_pipeline.store.schema import config_change_log, meta_config_proposals
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
@@ -44,9 +44,7 @@ async def inbox(
         with context.database.connect() as connection:
             records, more = pages.proposals_page(connection, limit=ROWS, after=after, status=wanted, strategy_id=chosen)
             waiting = _waiting(connection)
-            names = list(
-                connection.execute(select(strategies.c.strategy_id).order_by(strategies.c.strategy_id)).scalars()
-            )
+            names = strategy_lists.declared_ids(connection)
         last = (records[-1].created_at, records[-1].proposal_id) if more else None
         following = page([], last)["next_cursor"]
         older = None if following is None else link("inbox", status=status, strategy=chosen, cursor=str(following))

@@ -1,5 +1,6 @@
 """Strategies: knobs, live configuration, versions, and what is proposed and was changed."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query
@@ -15,39 +16,55 @@ from meta_pipeline.api.web.visitor import Visits
 from meta_pipeline.proposals.configs import level_at
 from meta_pipeline.report.table import day
 from meta_pipeline.report.tables import level_text
-from meta_pipeline.store import pages, strategies
+from meta_pipeline.store import pages, strategies, strategy_lists
+from meta_pipeline.store.strategy_lists import ListedStrategy
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
 ROWS: Final = 10
+LISTED: Final = 50
 
 
 @router.get("/pages/strategies")
-async def list_strategies(context: Ctx, visitor: Visits) -> Response:
+async def list_strategies(
+    context: Ctx, visitor: Visits, after: Annotated[str | None, Query(max_length=64)] = None
+) -> Response:
     """List declared strategies."""
 
     def read() -> dict[str, Any]:
         with context.database.connect() as connection:
-            declared = strategies.list_strategies(connection)
+            listed, more = strategy_lists.strategies_page(connection, limit=LISTED, after=after or None)
             others = strategies.list_undeclared(connection)
-        rows = tuple(
+        return {
+            "grid": _grid(listed),
+            "others": others,
+            "older": link("strategies", after=listed[-1].strategy_id) if more else None,
+            "newest": link("strategies") if after else None,
+        }
+
+    values = await in_thread(read)
+    return show("strategies.html", title="Strategies", place="strategies", visitor=visitor, **values)
+
+
+def _grid(listed: Sequence[ListedStrategy]) -> Grid:
+    return Grid(
+        name="Strategies",
+        headers=("Strategy", "Family", "Description", "Knobs", "Open proposals", "Live version", "Declared by", "On"),
+        rows=tuple(
             (
-                Cell(text=one.strategy.strategy_id, href=link("strategy", id=one.strategy.strategy_id)),
-                Cell(text=one.strategy.family or "-"),
-                Cell(text=one.strategy.description or "-"),
-                Cell(text=str(len(one.strategy.knobs)), number=True),
+                Cell(text=one.strategy_id, href=link("strategy", id=one.strategy_id)),
+                Cell(text=one.family or "-"),
+                Cell(text=one.description or "-"),
+                Cell(text=f"{one.n_knobs:,}", number=True),
+                Cell(text=f"{one.n_open:,}", number=True),
                 Cell(text=str(one.live_version), number=True),
                 Cell(text=one.created_by),
                 moment(one.created_at),
             )
-            for one in declared
-        )
-        headers = ("Strategy", "Family", "Description", "Knobs", "Live version", "Declared by", "On")
-        empty = "None is declared yet: meta-pipeline strategies declare FILE"
-        return {"grid": Grid(name="Strategies", headers=headers, rows=rows, empty=empty), "others": others}
-
-    values = await in_thread(read)
-    return show("strategies.html", title="Strategies", place="strategies", visitor=visitor, **values)
+            for one in listed
+        ),
+        empty="None is declared yet: meta-pipeline strategies declare FILE",
+    )
 
 
 @router.get("/pages/strategy")
