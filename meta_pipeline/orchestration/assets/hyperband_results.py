@@ -37,7 +37,7 @@ class SearchRequest(dg.Config):
     as_of
         Day (2026-11-20) after which bars are left out; empty: all there are.
     r, eta, seed, iterations
-        As in `meta-pipeline search run`.
+        As in `meta-pipeline search run`, so that both are the same search; seed unset: the settings'.
     workers
         Processes that evaluate; 0: one per core.
     propose
@@ -48,7 +48,7 @@ class SearchRequest(dg.Config):
     as_of: str = ""
     r: int = 81
     eta: int = 3
-    seed: int = 0
+    seed: int | None = None
     iterations: int = 1
     workers: int = 0
     propose: bool = True
@@ -126,7 +126,7 @@ def _wanted(config: SearchRequest, database: DatabaseResource) -> "SearchSetting
         live,
         maximum_resource=config.r,
         eta=config.eta,
-        seed=config.seed,
+        seed=database.settings.seed if config.seed is None else config.seed,
         iterations=config.iterations,
         until=config.as_of or None,
     )
