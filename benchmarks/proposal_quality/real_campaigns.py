@@ -73,8 +73,9 @@ class RealCampaign:
     contrast, standard_error
         Shape (n_changes,): least squares over the design in the evidence, mean over markets; the error from the ten
         half-year sums of its influence series.
-    realised
-        Shape (n_changes,): what each change did at the incumbent in the outcome, mean over markets.
+    main, realised
+        Shape (n_changes,): what each change did in the outcome, mean over markets: averaged over the design by the
+        weights of the contrast, and at the incumbent.
     splits
         Of its own window.
     evidence_sharpe, outcome_sharpe
@@ -93,6 +94,7 @@ class RealCampaign:
     changes: tuple[Effect, ...]
     contrast: Floats
     standard_error: Floats
+    main: Floats
     realised: Floats
     splits: tuple[Split, ...]
     evidence_sharpe: Floats
@@ -262,6 +264,7 @@ class _Spans:
             changes=named,
             contrast=main(self.evidence),
             standard_error=np.sqrt(((influence @ weights) ** 2).sum(axis=0)),
+            main=main(self.outcome),
             realised=local(self.outcome),
             splits=tuple(
                 Split(past=past, future=future, contrast=main(past), main=main(future), incumbent=local(future))

@@ -197,7 +197,7 @@ def _outcomes(campaign: RealCampaign, cases: Cases, expected: Expected, learned:
             surface=float(cases.surface[i]),
             claimed=float(expected.claim[i]) if learned.enough else math.nan,
             probability=float(expected.probability[i]),
-            main=math.nan,
+            main=float(campaign.main[i]),
             incumbent=float(campaign.realised[i]),
             dead=bool(campaign.dead[i]),
         )

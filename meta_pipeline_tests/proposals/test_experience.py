@@ -171,19 +171,19 @@ def test_order_and_repetition_of_runs_and_outcomes_change_no_bit(panel: RunPanel
     assert one.evidence_digest == two.evidence_digest
 
 
-def test_the_surface_speaks_once_five_campaigns_share_the_family(panel: RunPanel) -> None:
+def test_the_surface_speaks_once_several_campaigns_hold_enough_runs_of_both_levels(panel: RunPanel) -> None:
     rng = np.random.default_rng(2)
     first = panel.dates[0].astype("datetime64[D]")
 
     def campaign(number: int) -> Samples:
-        codes = rng.integers(0, 3, (400, 6))
+        codes = rng.integers(0, 3, (120, 6))
         levels = {f"k{i}": np.asarray([str(code) for code in codes[:, i]], dtype=np.object_) for i in range(6)}
-        sharpe = 0.5 * (codes[:, 3] == 2) + rng.normal(0, 0.2, 400)
-        groups = np.full(400, "m", dtype=np.object_)
+        sharpe = 0.5 * (codes[:, 3] == 2) + rng.normal(0, 0.2, 120)
+        groups = np.full(120, "m", dtype=np.object_)
         return Samples(campaign=f"earlier{number}", ended=first - DAY, levels=levels, groups=groups, sharpe=sharpe)
 
-    samples = tuple(campaign(number) for number in range(4))
-    silent = ask(panel, experience(panel, past(panel), samples=samples[:3]))
+    samples = tuple(campaign(number) for number in range(12))
+    silent = ask(panel, experience(panel, past(panel), samples=samples[:1]))
     speaking = ask(panel, experience(panel, past(panel), samples=samples))
     assert only(silent, "k3", 2).decision["basis"] == "contrast and history"
     candidate = only(speaking, "k3", 2)

@@ -19,8 +19,11 @@ from numpy.typing import NDArray
 from meta_pipeline.errors import InputError
 from meta_pipeline.evidence.expected_value.ledger import Floats, Texts
 
-SEVERAL: Final = 5
+SEVERAL: Final = 2
 """Campaigns of a family from which the surface speaks; before, the main mean does."""
+INFORMED: Final = 0.25
+"""Share of what the penalty leaves open about a change that the runs must have settled; before, the main mean speaks.
+With the penalty below, that is 100 runs at each of the two levels, balanced over the others."""
 MAIN_PENALTY: Final = 30.0
 PAIR_PENALTY: Final = 150.0
 COMMON: Final = 10.0  # runs of one campaign that count as one
@@ -67,6 +70,9 @@ class Surface:
     pairs
         (knob, knob) -> shape (n_levels, n_levels): effect of each pair beyond the mains. Empty where there were too
         many to fit.
+    information
+        Knob -> shape (n_levels, n_levels): for each pair of levels the share of its variance before any run that the
+        runs have taken away from the difference of their mains; 0 knows nothing, 1 everything.
     """
 
     n_campaigns: int = 0
@@ -74,10 +80,11 @@ class Surface:
     levels: Mapping[str, Sequence[str]] = field(default_factory=dict)
     mains: Mapping[str, Floats] = field(default_factory=dict)
     pairs: Mapping[tuple[str, str], Floats] = field(default_factory=dict)
+    information: Mapping[str, Floats] = field(default_factory=dict)
 
-    def speaks(self, several: int = SEVERAL) -> bool:
-        """Whether enough campaigns are in it."""
-        return self.n_campaigns >= several
+    def speaks(self) -> bool:
+        """Whether several campaigns are in it: what a single one says is its own contrast."""
+        return self.n_campaigns >= SEVERAL
 
     def uplift(self, incumbent: Mapping[str, str], knob: str, high: str) -> float:
         """Return u: what setting a knob to `high` adds, everything else as in the incumbent.
@@ -90,13 +97,15 @@ class Surface:
         Returns
         -------
         float
-            NaN if it never saw the knob, or one of the two levels.
+            NaN if it never saw the knob or one of the two levels, or not often enough (`INFORMED`).
         """
         low = incumbent.get(knob)
         known = self.levels.get(knob)
         if known is None or low is None or low not in known or high not in known:
             return float("nan")
         old, new = known.index(low), known.index(high)
+        if old != new and self.information[knob][old, new] < INFORMED:
+            return float("nan")
         change = float(self.mains[knob][new] - self.mains[knob][old])
         for (one, two), table in self.pairs.items():
             if knob not in (one, two):
@@ -202,9 +211,14 @@ def _solve(
     penalty = np.full(columns.shape[1], penalties[1])
     penalty[:n_mains] = penalties[0]
     x, y = _less_means(columns, groups), _less_means(sharpe[:, None], groups)[:, 0]
-    beta = np.linalg.solve(x.T @ x / COMMON + np.diag(penalty), x.T @ y / COMMON)
-    mains, tables, start = {}, {}, 0
+    gram = x.T @ x / COMMON + np.diag(penalty)
+    beta = np.linalg.solve(gram, x.T @ y / COMMON)
+    left = np.asarray(np.linalg.inv(gram[:n_mains, :n_mains]), dtype=np.float64)
+    mains, tables, information, start = {}, {}, {}, 0
     for knob in codes:
+        information[knob] = _settled(
+            left[start : start + len(levels[knob]), start : start + len(levels[knob])], penalties[0]
+        )
         mains[knob] = beta[start : start + len(levels[knob])] - beta[start : start + len(levels[knob])].mean()
         start += len(levels[knob])
     for one, two in pairs:
@@ -220,7 +234,15 @@ def _solve(
         levels={knob: tuple(found) for knob, found in levels.items()},
         mains=mains,
         pairs=tables,
+        information=information,
     )
+
+
+def _settled(left: Floats, penalty: float) -> Floats:
+    """Return the share of each difference's variance that is gone; `left`: the variance of one knob's mains now."""
+    own = np.diag(left)
+    now = own[:, None] + own - 2 * left
+    return np.asarray(1.0 - now * penalty / 2.0)
 
 
 def _less_means(columns: Floats, groups: NDArray[np.int64]) -> Floats:

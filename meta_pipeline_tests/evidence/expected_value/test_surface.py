@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from meta_pipeline.errors import InputError
-from meta_pipeline.evidence.expected_value.surface import Samples, fit_surface
+from meta_pipeline.evidence.expected_value.surface import INFORMED, Samples, fit_surface
 
 END = np.datetime64("2010-12-31")
 INCUMBENT = {"a": "0", "b": "0", "c": "1"}
@@ -70,12 +70,28 @@ def test_it_is_the_ridge_solution_of_the_formula() -> None:
 
 
 def test_what_it_never_saw_it_does_not_say() -> None:
-    surface = fit_surface(samples(0, 2), at=END)
-    assert not surface.speaks()
+    surface = fit_surface(samples(0, 6), at=END)
+    assert np.isfinite(surface.uplift(INCUMBENT, "a", "1"))
     assert np.isnan(surface.uplift(INCUMBENT, "a", "7"))
     assert np.isnan(surface.uplift({"a": "7"}, "a", "1"))
     assert np.isnan(surface.uplift(INCUMBENT, "z", "1"))
     assert np.isnan(fit_surface([], at=END).uplift(INCUMBENT, "a", "1"))
+
+
+def test_a_single_campaign_says_no_more_than_its_own_contrast() -> None:
+    assert not fit_surface(samples(0, 1), at=END).speaks()
+    assert fit_surface(samples(0, 2), at=END).speaks()
+
+
+def test_it_speaks_of_a_change_from_a_hundred_runs_at_either_level_however_many_campaigns_they_are_from() -> None:
+    few_large, many_small = fit_surface(samples(0, 2, 240), at=END), fit_surface(samples(0, 24, 12), at=END)
+    for surface, informed in ((few_large, True), (many_small, False)):
+        # Of a, with two levels, 240 and 144 runs a level; of c, with three, 160 and 96.
+        assert np.isfinite(surface.uplift(INCUMBENT, "a", "1"))
+        assert np.isfinite(surface.uplift(INCUMBENT, "c", "2")) == informed
+    information = [fit_surface(samples(0, n), at=END).information["c"][1, 2] for n in (2, 6, 30)]
+    assert 0 < information[0] < INFORMED < information[1] < information[2] < 1
+    assert fit_surface(samples(0, 2), at=END).information["c"][1, 1] == pytest.approx(1.0)
 
 
 def test_a_campaign_that_ended_after_the_decision_is_refused() -> None:
@@ -88,8 +104,8 @@ def test_a_campaign_that_ended_after_the_decision_is_refused() -> None:
 def test_order_repetition_and_names_of_levels_change_no_bit(seed: int, random: Any) -> None:
     names = {"0": "true", "1": '"one"', "2": "-4"}
     mixed = []
-    for part in samples(seed, 6, 30):
-        rows = list(range(30)) + [random.randrange(30) for _ in range(5)]
+    for part in samples(seed, 6, 60):
+        rows = list(range(60)) + [random.randrange(60) for _ in range(5)]
         random.shuffle(rows)
         renamed = {
             knob: np.asarray([names[str(column[row])] for row in rows], dtype=np.object_)
@@ -105,7 +121,7 @@ def test_order_repetition_and_names_of_levels_change_no_bit(seed: int, random: A
             )
         )
     random.shuffle(mixed)
-    one, two = fit_surface(samples(seed, 6, 30), at=END), fit_surface(mixed, at=END)
+    one, two = fit_surface(samples(seed, 6, 60), at=END), fit_surface(mixed, at=END)
     there = {knob: names[level] for knob, level in INCUMBENT.items()}
     for knob, high in (("a", "1"), ("b", "1"), ("c", "0"), ("c", "2")):
         assert one.uplift(INCUMBENT, knob, high) == two.uplift(there, knob, names[high])
