@@ -7,17 +7,25 @@ import configparser
 import itertools
 import re
 import shlex
+import shutil
+import subprocess
 import sys
+import zipfile
 from collections.abc import Iterator
 from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 import yaml
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
 
 from meta_pipeline.settings import Settings
+from meta_pipeline.store.postmaster import binary
+from meta_pipeline.store.url import Address
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
@@ -218,3 +226,46 @@ def test_the_image_has_the_versions_of_the_lock_and_what_it_is_started_with() ->
     assert {name for name in set(main) & set(cluster) if main[name] != cluster[name]} == set()
     assert {"dagster-webserver", "dagster-postgres", "fastapi", "cryptography"} <= set(main)
     assert {"dagster-celery", "dagster-k8s", "redis"} <= set(cluster)
+
+
+def test_the_image_gets_the_whole_package_from_what_is_copied_into_its_build(tmp_path: Path) -> None:
+    stage = (DEPLOY / "Dockerfile").read_text().split("FROM ")[1]
+    copied = [line.split()[1:-1] for line in stage.splitlines() if line.startswith("COPY")]
+    for source in itertools.chain.from_iterable(copied):
+        if (ROOT / source).is_dir():
+            shutil.copytree(ROOT / source, tmp_path / source, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(ROOT / source, tmp_path)
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", "built"]
+    done = subprocess.run(build, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    (wheel,) = (tmp_path / "built").iterdir()
+    installed = set(zipfile.ZipFile(wheel).namelist())
+    ours = {str(path.relative_to(tmp_path)) for path in (tmp_path / "meta_pipeline").rglob("*") if path.is_file()}
+    statements = {f"meta_pipeline/_{path.relative_to(tmp_path)}" for path in (tmp_path / "sql").rglob("*.sql")}
+    assert len(statements) > 10
+    assert (ours | statements) - installed == set()
+
+
+@pytest.mark.database
+def test_the_script_of_the_database_image_makes_two_databases_that_keep_to_themselves(real_server: Address) -> None:
+    passwords = {"LOOP_PASSWORD": "l'oop $x", "DAGSTER_POSTGRES_PASSWORD": 'da"gster'}
+    server = {name: str(real_server.options[name]) for name in ("host", "port", "password")}
+    given = {"PGHOST": server["host"], "PGPORT": server["port"], "PGPASSWORD": server["password"]}
+    environment = {**given, **passwords, "POSTGRES_USER": "postgres", "PATH": f"{binary('psql').parent}:/usr/bin:/bin"}
+    script = ["sh", str(DEPLOY / "postgres" / "databases.sh")]
+    done = subprocess.run(script, env=environment, capture_output=True, text=True, check=False)
+    try:
+        assert done.returncode == 0, done.stderr
+        logins = {"meta_pipeline": passwords["LOOP_PASSWORD"], "dagster": passwords["DAGSTER_POSTGRES_PASSWORD"]}
+        for user, other in (("meta_pipeline", "dagster"), ("dagster", "meta_pipeline")):
+            login = make_conninfo(host=server["host"], port=server["port"], user=user, password=logins[user])
+            with psycopg.connect(login, dbname=user) as connection:
+                connection.execute("CREATE TABLE mine (a int)")
+            with pytest.raises(psycopg.OperationalError, match="permission denied for database"):
+                psycopg.connect(login, dbname=other)
+    finally:
+        with psycopg.connect(real_server.conninfo(), autocommit=True) as connection:
+            for each in ("meta_pipeline", "dagster"):
+                connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(each)))
+                connection.execute(sql.SQL("DROP USER IF EXISTS {}").format(sql.Identifier(each)))
