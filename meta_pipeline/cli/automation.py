@@ -189,6 +189,9 @@ def _print_round(console: "Console", done: "Round", *, on: bool) -> None:
     from meta_pipeline.report.text import visible
 
     console.print(controls_table(done.controls).rich())
+    passed = sum(not one.refused for one in done.controls)
+    verdict = f"{passed} PASSED" if passed else "each was refused by the check that it is meant for"
+    console.print(f"{len(done.controls)} bad proposals: {verdict}.", markup=False)
     if done.frozen is not None:
         console.print(visible(f"Automation is frozen: {done.frozen}"), markup=False, style="bold red", soft_wrap=True)
     elif not on:

@@ -4,6 +4,8 @@ The machine is never the human eye: it acts under its own name, on knobs that pe
 check here fails when something is not known.
 """
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -16,6 +18,9 @@ from meta_pipeline.proposals.situation import Check, Situation
 from meta_pipeline.proposals.states import Status
 
 AUTOMATIC: Final = "automatic"
+
+_RISKIER: Final = {"volatility": 1, "max_drawdown": -1, "expected_shortfall": -1}
+"""Measures of risk that a change must not raise, and which way is up: drawdown and shortfall are negative numbers."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,7 +139,29 @@ def _risk(s: Situation) -> Check:
     if reduction is None or reduction < 0:
         shown = "not known" if reduction is None else f"a rise of {-reduction:.4f}"
         return _failed("risk not raised", f"the expected change of volatility is {shown}")
-    return _passed("risk not raised", f"effect on risk: {now}; volatility expected to fall by {reduction:.4f}")
+    measured = _measured(draft.supporting_metrics.get("risk_effects"))
+    for metric, riskier in _RISKIER.items():
+        name, estimate = metric.replace("_", " "), measured.get(metric)
+        if estimate is None:
+            return _failed("risk not raised", f"the measured change of the {name} is not known")
+        if riskier * estimate > 0:
+            return _failed(
+                "risk not raised", f"the measured change of the {name} is {estimate:+.4f}, which is more risk"
+            )
+    return _passed(
+        "risk not raised",
+        f"effect on risk: {now}; volatility expected to fall by {reduction:.4f}, and no measure of risk rises",
+    )
+
+
+def _measured(effects: object) -> dict[str, float]:
+    """Return the measured change of each risk metric; what is no finite number is not known."""
+    found: dict[str, float] = {}
+    for effect in effects if isinstance(effects, list | tuple) else ():
+        estimate = effect.get("estimate") if isinstance(effect, Mapping) else None
+        if isinstance(estimate, int | float) and not isinstance(estimate, bool) and math.isfinite(estimate):
+            found[str(effect["metric"])] = float(estimate)
+    return found
 
 
 def _no_freeze(s: Situation) -> Check:

@@ -5,10 +5,10 @@ say nothing. Apart from its fault it is as good as a proposal can be.
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 from meta_pipeline.canonical import JsonValue, Level, digest, level_key
 from meta_pipeline.proposals.configs import level_at
@@ -45,12 +45,14 @@ def bad_proposals(
     good = _good(strategy, knob, live, live_version=live_version, rule=rule)
     made: list[tuple[str, str, ProposalDraft]] = [
         ("grade_b", "grade", replace(good, grade="B")),
-        ("grade_not_in_the_evidence", "grade", replace(good, supporting_metrics={"kind": KIND, "grade": "C"})),
+        ("grade_not_in_the_evidence", "grade", replace(good, supporting_metrics=_evidence("C"))),
         ("no_uplift", "uplift", replace(good, expected_sharpe_improvement=0.0)),
         ("harmful", "uplift", replace(good, expected_sharpe_improvement=-0.5)),
         ("uplift_unknown", "uplift", replace(good, expected_sharpe_improvement=None)),
         ("raises_volatility", "risk not raised", replace(good, expected_risk_reduction=-0.05)),
         ("volatility_unknown", "risk not raised", replace(good, expected_risk_reduction=None)),
+        ("deepens_drawdown", "risk not raised", replace(good, supporting_metrics=_evidence(max_drawdown=-0.05))),
+        ("shortfall_unknown", "risk not raised", replace(good, supporting_metrics=_evidence(expected_shortfall=None))),
         ("by_a_person", "author", replace(good, author="Mallory", author_kind="human")),
         ("without_outcome_rule", "outcome rule", replace(good, outcome_rule=None)),
         ("undeclared_knob", "knob", replace(good, target_component=f"{path}.undeclared_by_anybody")),
@@ -68,20 +70,49 @@ def bad_proposals(
 def _by_value(knob: Knob, live: Level, good: ProposalDraft) -> list[tuple[str, str, ProposalDraft]]:
     """Return what is wrong by its value: out of bounds, too far, or riskier than it says."""
     made: list[tuple[str, str, ProposalDraft]] = []
-    if knob.knob_type in NUMERIC_TYPES:
-        edge = [number for number in (knob.upper, *(knob.choices or ())) if isinstance(number, int | float)]
-        if edge:
-            made.append(("out_of_bounds", "knob", replace(good, proposed=_of_type(knob, 10.0 * abs(max(edge)) + 10.0))))
-        if knob.max_step is not None and isinstance(live, int | float):
-            choices = [one for one in knob.choices or () if isinstance(one, int | float)]
-            beyond = [one for one in choices if abs(one - live) > 1.01 * knob.max_step]
-            far = beyond[0] if beyond else _of_type(knob, math.ceil(live + 2.5 * knob.max_step) + 1.0)
-            made.append(("step_too_large", "knob", replace(good, proposed=far)))
+    beyond = _beyond_bounds(knob, live)
+    if beyond is not None:
+        made.append(("out_of_bounds", "knob", replace(good, proposed=beyond)))
+    far = _beyond_step(knob, live)
+    if far is not None:
+        made.append(("step_too_large", "knob", replace(good, proposed=far)))
     riskier = [one for one in _allowed(knob, live) if knob.risk_change(live, one) == "raises"]
     if riskier:
         made.append(("raises_risk", "risk not raised", replace(good, proposed=riskier[0], risk_change="raises")))
         made.append(("raises_risk_in_disguise", "risk", replace(good, proposed=riskier[0], risk_change="reduces")))
     return made
+
+
+def _beyond_bounds(knob: Knob, live: Level) -> JsonValue:
+    """Return a number that is not allowed, within one step where there is one: only bounds or choices can refuse it."""
+    allowed = [number for number in (knob.lower, knob.upper, *(knob.choices or ())) if _is_number(number)]
+    if knob.knob_type not in NUMERIC_TYPES or not allowed:
+        return None
+    low, high = min(allowed), max(allowed)
+    beyond = 1.0 if knob.knob_type == "int" else max(abs(high), abs(low), 1.0) * 1e-3
+    tried = [high + beyond, low - beyond]
+    step = math.inf if knob.max_step is None else knob.max_step
+    near = [one for one in tried if _is_number(live) and abs(one - live) <= step]
+    return _of_type(knob, (near or tried)[0])
+
+
+def _beyond_step(knob: Knob, live: Level) -> JsonValue:
+    """Return a number that is allowed but for its distance; None where every one that is allowed is near enough."""
+    if knob.knob_type not in NUMERIC_TYPES or knob.max_step is None or not _is_number(live):
+        return None
+    edges = [knob.lower, knob.upper, live - 1.01 * knob.max_step - 1.0, live + 1.01 * knob.max_step + 1.0]
+    tried = [*edges, live - 1.01 * knob.max_step, live + 1.01 * knob.max_step] if knob.choices is None else knob.choices
+    numbers = [_of_type(knob, one) for one in tried if _is_number(one)]
+    far = [one for one in numbers if _is_number(one) and abs(one - live) > knob.max_step and _within(knob, one)]
+    return min(far, key=lambda one: abs(one - live), default=None)
+
+
+def _within(knob: Knob, number: float) -> bool:
+    return (knob.lower is None or number >= knob.lower) and (knob.upper is None or number <= knob.upper)
+
+
+def _is_number(value: object) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _by_record(good: ProposalDraft, now: datetime) -> list[BadProposal]:
@@ -104,7 +135,7 @@ def _good(strategy: Strategy, knob: Knob, live: Level, *, live_version: int, rul
     quiet = [one for one in allowed if knob.risk_change(live, one) in {"reduces", "neutral"}]
     ranked: list[Level] = [*quiet, *allowed, live]
     proposed = ranked[0]
-    evidence: Mapping[str, JsonValue] = {"kind": KIND, "grade": "A"}
+    evidence = _evidence()
     return ProposalDraft(
         strategy_id=strategy.strategy_id,
         proposal_type="config_parameter_change",
@@ -123,6 +154,19 @@ def _good(strategy: Strategy, knob: Knob, live: Level, *, live_version: int, rul
         grade="A",
         outcome_rule=rule.to_json(),
     )
+
+
+def _evidence(
+    grade: str = "A",
+    *,
+    volatility: float | None = -0.01,
+    max_drawdown: float | None = 0.02,
+    expected_shortfall: float | None = 0.001,
+) -> dict[str, JsonValue]:
+    """Write evidence of a grade, by which every measure of risk falls."""
+    risk = {"volatility": volatility, "max_drawdown": max_drawdown, "expected_shortfall": expected_shortfall}
+    effects: list[JsonValue] = [{"metric": name, "estimate": estimate} for name, estimate in risk.items()]
+    return {"kind": KIND, "grade": grade, "risk_effects": effects}
 
 
 def _allowed(knob: Knob, live: Level) -> list[JsonValue]:

@@ -5,7 +5,7 @@ if one of them gets past the check that should have stopped it, automation freez
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -220,11 +220,18 @@ def _isolated(database: Database, proposal_id: str, *, now: datetime, rules: Rul
         return apply_automatically(connection, proposal_id, now=now, rules=rules)
 
     try:
-        return in_transaction(database, work, dry_run=dry_run)
+        done = in_transaction(database, work, dry_run=dry_run)
+        return _as_dry_run(done) if dry_run else done
     except Unhealthy:
         raise
     except MetaPipelineError as error:
         return ApplyResult(proposal_id=proposal_id, outcome="refused", message=str(error), error=error)
+
+
+def _as_dry_run(result: ApplyResult) -> ApplyResult:
+    if result.outcome != "applied":
+        return replace(result, dry_run=True)
+    return replace(result, dry_run=True, outcome="would_apply", message=f"dry run, rolled back: {result.message}")
 
 
 def state_of(connection: Connection, strategy_id: str, settings: Settings) -> Automation:

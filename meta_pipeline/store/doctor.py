@@ -7,24 +7,22 @@ import os
 import shutil
 import stat
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Final, Literal, TypeAlias
+from typing import Final
 
 from sqlalchemy import Connection, select, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from meta_pipeline.canonical import JsonValue
 from meta_pipeline.errors import AuditBroken, DatabaseUnavailable, MetaPipelineError
 from meta_pipeline.settings import Settings
 from meta_pipeline.store import anchors, approver_keys, approvers, kill_file, migrations
 from meta_pipeline.store.database import Database, open_unchecked
+from meta_pipeline.store.diagnosis import Diagnosis, Level
+from meta_pipeline.store.doctor_loop import examine_loop
 from meta_pipeline.store.migrations import SchemaState
 from meta_pipeline.store.schema import audit_log, diagnostics_reports
 from meta_pipeline.store.schema_policy import msc_policies
-
-Level: TypeAlias = Literal["OK", "WARN", "FAIL"]
 
 SKEW_WARN: Final = timedelta(seconds=5)
 SKEW_FAIL: Final = timedelta(seconds=60)
@@ -33,26 +31,6 @@ ANCHOR_AGE: Final = timedelta(hours=48)
 NIGHTLY_AGE: Final = timedelta(hours=50)
 DISK_WARN: Final = 2 * 2**30
 DISK_FAIL: Final = 200 * 2**20
-
-
-@dataclass(frozen=True, kw_only=True)
-class Diagnosis:
-    """What was found about one thing.
-
-    Parameters
-    ----------
-    mend
-        What to do; empty if it is OK.
-    """
-
-    what: str
-    level: Level
-    text: str
-    mend: str = ""
-
-    def to_json(self) -> dict[str, JsonValue]:
-        """Return the diagnosis as a JSON object."""
-        return {"what": self.what, "level": self.level, "text": self.text, "mend": self.mend}
 
 
 def examine(settings: Settings, *, clock: Callable[[], datetime]) -> list[Diagnosis]:
@@ -97,6 +75,7 @@ def _of_database(database: Database, settings: Settings, clock: Callable[[], dat
             yield _policy(connection, settings, now)
             yield _approvers(connection)
             yield _keys(connection, settings)
+            yield from examine_loop(connection, settings, now)
     except (DatabaseUnavailable, SQLAlchemyError) as error:
         said = " ".join(str(error).split())[:300]
         yield Diagnosis(what="database", level="FAIL", text=said, mend="look at the server's log, then run this again")

@@ -150,6 +150,15 @@ def test_the_doctor_finds_what_is_wrong_and_names_what_mends_it(database: Databa
     by_hand(database, "UPDATE approvers SET active = false WHERE name_key = 'bob'")
     found = {one["what"]: one for one in shell.ask("doctor")["diagnoses"]}
     assert found["approvers"]["level"] == "WARN"
+    weekly = ("--days", "mon-sun", "--start", "00:00", "--end", "00:00")
+    shell.run("freeze", "add", "--zone", "UTC", *weekly, "--reason", "every day")
+    (window,) = [one for one in shell.ask("doctor")["diagnoses"] if one["what"] == "freezes"]
+    assert (window["level"], "every day" in window["text"]) == ("OK", True), (
+        "a window that comes every week is meant to"
+    )
+    shell.run("freeze", "now", "--reason", "incident 9")
+    found = {one["what"]: one for one in shell.ask("doctor")["diagnoses"]}
+    assert (found["freezes"]["level"], "incident 9" in found["freezes"]["text"]) == ("WARN", True)
     by_hand(database, "UPDATE meta_pipeline_alembic_version SET version_num = '0003_meta_model'")
     answer = shell.run("doctor", "--json")
     found = {one["what"]: one for one in answer.document["diagnoses"]}

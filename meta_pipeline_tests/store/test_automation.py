@@ -1,14 +1,21 @@
 """The machine applies only what is fenced in, and stops itself when a proposal that is wrong on purpose gets past."""
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import pytest
 from sqlalchemy import text
 
 from meta_pipeline.errors import InputError, NotFound, NothingToDo, NotPermitted
+from meta_pipeline.orchestration.alerts import ALERTS_FILE
+from meta_pipeline.orchestration.automation import automatic_application
+from meta_pipeline.orchestration.resources import DatabaseResource
+from meta_pipeline.orchestration.sensors import failed_runs
 from meta_pipeline.proposals import automatic, checks
 from meta_pipeline.proposals.draft import ProposalDraft
 from meta_pipeline.proposals.knobs import Knob, RiskDirection
@@ -18,6 +25,8 @@ from meta_pipeline.proposals.states import Status
 from meta_pipeline.store import automation, automation_freezes, governance, tiers
 from meta_pipeline.store.automation import Round
 from meta_pipeline.store.database import Database
+from meta_pipeline.store.diagnosis import Diagnosis
+from meta_pipeline.store.doctor_loop import examine_loop
 from meta_pipeline.store.rules import rules_of
 from meta_pipeline_tests.proposals.governed import KNOBS, LIVE, draft
 from meta_pipeline_tests.store.governed import (
@@ -67,11 +76,17 @@ def tier(database: Database, path: str, to: str, actor: str = "ann") -> None:
         tiers.set_tier(connection, "STRAT", path, to, actor=actor, now=NOW)
 
 
+def evidence(**changes: float | None) -> dict[str, Any]:
+    """Evidence of grade A, by which every measure of risk falls."""
+    measured = {"volatility": -0.02, "max_drawdown": 0.03, "expected_shortfall": 0.001, **changes}
+    return {"grade": "A", "risk_effects": [{"metric": name, "estimate": size} for name, size in measured.items()]}
+
+
 def good(**changes: Any) -> ProposalDraft:
     """A draft of the machine that it may apply by itself."""
     fields: dict[str, Any] = {
         "candidate_id": CANDIDATE,
-        "supporting_metrics": {"grade": "A"},
+        "supporting_metrics": evidence(),
         "expected_risk_reduction": 0.02,
         "outcome_rule": OutcomeRule().to_json(),
     }
@@ -91,7 +106,7 @@ def run(database: Database, *, dry_run: bool = False, **changes: Any) -> Round:
 def test_what_passes_every_check_is_applied_under_the_machines_name_and_undone_like_any_other(ready: Database) -> None:
     proposal_id = saved(ready, good())
     before = contents(ready)
-    assert [one.outcome for one in run(ready, dry_run=True).results] == ["applied"]
+    assert [one.outcome for one in run(ready, dry_run=True).results] == ["would_apply"]
     after = contents(ready)
     assert {name for name in before if before[name] != after[name]} == {"audit_log"}  # the controls are on record
     done = run(ready)
@@ -120,6 +135,9 @@ def test_what_passes_every_check_is_applied_under_the_machines_name_and_undone_l
         ({"expected_sharpe_improvement": 0.05}, "uplift"),
         ({"expected_risk_reduction": None}, "risk not raised"),
         ({"expected_risk_reduction": -0.001}, "risk not raised"),
+        ({"supporting_metrics": evidence(max_drawdown=-0.01)}, "risk not raised"),
+        ({"supporting_metrics": evidence(expected_shortfall=None)}, "risk not raised"),
+        ({"supporting_metrics": {"grade": "A"}}, "risk not raised"),
         ({"proposed": 0.6, "risk_change": "raises"}, "risk not raised"),
         ({"candidate_id": None}, "author"),
         ({"outcome_rule": None}, "outcome rule"),
@@ -173,6 +191,9 @@ def test_every_bad_proposal_is_refused_by_the_check_it_is_meant_for_and_leaves_n
     assert all(one.refused for one in done.controls), [one for one in done.controls if not one.refused]
     kinds = {one.kind for one in done.controls}
     assert {"grade_b", "harmful", "out_of_bounds", "step_too_large", "raises_risk", "tampered_body", "lapsed"} <= kinds
+    said = {one.kind: one.detail for one in done.controls}
+    assert "above its upper bound" in said["out_of_bounds"]
+    assert "larger than the largest allowed step" in said["step_too_large"]
     after = contents(ready)
     assert {name for name in before if before[name] != after[name]} == {"audit_log"}
 
@@ -205,6 +226,47 @@ def test_a_check_that_no_longer_works_freezes_automation_before_anything_is_appl
         automation_freezes.unfreeze(ready, reason=f"{broken} mended", actor="zoe", now=at)
     assert get(ready, proposal_id).status is Status.PENDING
     assert actions(ready).count("automation.freeze") == len((*OWN, *OF_THE_GATE))
+
+
+def diagnosed(database: Database, now: datetime, **changes: Any) -> Diagnosis:
+    with database.connect() as connection:
+        found = {one.what: one for one in examine_loop(connection, settings(**changes), now)}
+    return found["automation"]
+
+
+def test_a_bad_proposal_that_passes_fails_the_run_is_an_alert_and_the_doctor_says_so(
+    ready: Database, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert diagnosed(ready, NOW).text == "switched off: people decide on every change"
+    assert diagnosed(ready, NOW, automation=True).level == "WARN", "the controls never ran"
+    resource = DatabaseResource(ready, settings=lambda: settings(automation=True, home=tmp_path), clock=lambda: NOW)
+    with dg.DagsterInstance.ephemeral() as instance:
+        job: Any = automatic_application
+        done = job.execute_in_process(instance=instance, resources={"database": resource})
+        assert done.success
+        assert diagnosed(ready, NOW, automation=True).level == "OK"
+        assert diagnosed(ready, NOW + timedelta(hours=27), automation=True).level == "WARN", "they are too old"
+        monkeypatch.setattr(automatic, "_grade", lenient(automatic._grade))
+        failed = job.execute_in_process(instance=instance, resources={"database": resource}, raise_on_error=False)
+        assert not failed.success
+        context = dg.build_run_status_sensor_context(
+            sensor_name="failed_runs",
+            dagster_instance=instance,
+            dagster_run=failed.dagster_run,
+            dagster_event=failed.get_run_failure_event(),
+        ).for_run_failure()
+        failed_runs(context, database=resource)
+    (alert,) = [json.loads(line) for line in (tmp_path / ALERTS_FILE).read_text().splitlines()]
+    assert (alert["kind"], alert["subject"]) == ("run_failure", "automatic_application")
+    assert "automation is frozen: a deliberately bad proposal passed: grade_b" in alert["message"]
+    for switched_on in (True, False):
+        found = diagnosed(ready, NOW, automation=switched_on)
+        assert (found.level, "frozen by meta-pipeline" in found.text) == ("FAIL", True)
+        assert "automation unfreeze" in found.mend
+    automation_freezes.unfreeze(ready, reason="the check is mended", actor="zoe", now=NOW)
+    assert diagnosed(ready, NOW, automation=True).level == "WARN", "until a round is healthy again"
+    automation_freezes.freeze(ready, reason="holiday", actor="zoe", now=NOW)
+    assert diagnosed(ready, NOW).level == "WARN", "a person's freeze is no fault"
 
 
 def test_a_blocked_knob_is_moved_by_nobody_and_four_eyes_take_two_people(ready: Database) -> None:

@@ -13,6 +13,7 @@ from meta_pipeline.store import auto_revert, change_outcomes, changes, governanc
 from meta_pipeline.store.applied_together import applied_with
 from meta_pipeline.store.change_outcomes import Judged, judge_change
 from meta_pipeline.store.database import Database
+from meta_pipeline.store.doctor_loop import examine_loop
 from meta_pipeline.store.outcome_days import span_of
 from meta_pipeline.store.run_replay import StoredRuns
 from meta_pipeline_tests.backtests.runs import trading_days
@@ -220,6 +221,9 @@ def test_a_bad_change_that_raised_risk_is_reverted_by_itself_only_if_that_is_all
     assert not told.reverted
     assert "switched off" in told.text
     assert "volatility" in told.text
+    with database.connect() as connection:
+        (said,) = [one for one in examine_loop(connection, settings(), NOW) if one.what == "outcomes"]
+    assert (said.level, change_id in said.text) == ("WARN", True)
     again = judging.judge_all(database, now=NOW + timedelta(days=60), settings=settings(auto_revert=True))
     (done,) = again.recommendations
     assert done.reverted
