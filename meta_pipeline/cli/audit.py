@@ -189,7 +189,8 @@ def _anchored_text(last: "Anchor | None", count: int, entries: int) -> str:
     if last is None:
         return "No anchor is there yet, so a tail that was cut off would not be noticed: meta-pipeline audit anchor"
     behind = "" if last.seq == entries else f"; {entries - last.seq:,} entries since are not anchored"
-    return f"It agrees with {count:,} anchor{'' if count == 1 else 's'}, the last at entry {last.seq:,} on {day(last.at)}{behind}."
+    anchors = "1 anchor" if count == 1 else f"{count:,} anchors"
+    return f"It agrees with {anchors}, the last at entry {last.seq:,} on {day(last.at)}{behind}."
 
 
 def _emit_anchor(made: "Anchor", told: str, *, as_json: bool) -> None:
