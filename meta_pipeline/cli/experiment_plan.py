@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from meta_pipeline.canonical import JsonValue
-    from meta_pipeline.proposals.experiment_plan import ExperimentPlan
-    from meta_pipeline.report.table import Table
 
 
 def experiments(
@@ -47,8 +45,10 @@ def experiments(
         _write(output, payload)
 
     def human(console: "Console") -> None:
-        console.print(runs_table(plan).first(40).rich())
-        console.print(evidence_table(plan).first(40).rich())
+        from meta_pipeline.report.experiment_plan import missing_runs_table, more_evidence_table
+
+        console.print(missing_runs_table(plan.runs).first(40).rich())
+        console.print(more_evidence_table(plan.more_evidence).first(40).rich())
         if output is not None:
             console.print(f"Written to {output}.", markup=False)
 
@@ -68,62 +68,3 @@ def _write(path: Path, payload: "dict[str, JsonValue]") -> None:
         path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise InputError(f"{path} cannot be written: {error.strerror}; give another --output") from error
-
-
-def runs_table(plan: "ExperimentPlan") -> "Table":
-    """Show the missing runs."""
-    from meta_pipeline.canonical import canonical_json
-    from meta_pipeline.report.table import Column, Table
-
-    return Table(
-        title=f"Missing runs ({len(plan.runs):,})",
-        columns=(
-            Column(key="market", header="Market"),
-            Column(key="window", header="Window"),
-            Column(key="config", header="Configuration"),
-            Column(key="why", header="What it would tell"),
-        ),
-        rows=tuple(
-            {
-                "market": run.market,
-                "window": run.window,
-                "config": canonical_json(run.config),
-                "why": "; ".join(run.identifies),
-            }
-            for run in plan.runs
-        ),
-        empty="None: every change that the runs hint at is identified.",
-    )
-
-
-def evidence_table(plan: "ExperimentPlan") -> "Table":
-    """Show how much more evidence the other changes would need."""
-    from meta_pipeline.proposals.candidate_json import level_from_json
-    from meta_pipeline.report.table import Column, Kind, Table
-    from meta_pipeline.report.tables import change_text
-
-    return Table(
-        title="More evidence",
-        columns=(
-            Column(key="knob", header="Knob"),
-            Column(key="change", header="From → to"),
-            Column(key="estimate", header="Effect", kind=Kind.SIGNED),
-            Column(key="smallest", header="Smallest to be found", kind=Kind.NUMBER),
-            Column(key="days", header="Days", kind=Kind.COUNT),
-            Column(key="more_days", header="More days", kind=Kind.COUNT),
-            Column(key="more_markets", header="Or more markets, at least", kind=Kind.COUNT),
-        ),
-        rows=tuple(
-            {
-                "knob": one.knob,
-                "change": change_text(level_from_json(one.from_value), level_from_json(one.to_value)),
-                "estimate": one.estimate,
-                "smallest": one.smallest_detectable_effect,
-                "days": one.days,
-                "more_days": one.more_days,
-                "more_markets": one.more_markets,
-            }
-            for one in plan.more_evidence
-        ),
-        empty="None: of the changes tested on returns, an effect of this size would have been found.",
-    )

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -61,6 +62,59 @@ def run(
         )
     payload: dict[str, JsonValue] = {"seed": drawn, "campaigns": [result.to_json() for result in results]}
     common.emit(payload, as_json=as_json, human=lambda console: _show(console, results))
+
+
+@app.command()
+def experiment(
+    plan: Annotated[
+        Path, typer.Argument(exists=True, dir_okay=False, help="As `proposals experiments --output` writes it.")
+    ],
+    as_json: common.AsJson = False,
+) -> None:
+    """Make the missing runs of a plan, and hand them in to the campaigns that they are missing from.
+
+    Exit code 3: the plan asks for no run.
+    """
+    from meta_pipeline import lab
+    from meta_pipeline.backtests import record
+    from meta_pipeline.errors import NothingToDo
+    from meta_pipeline.store.backtests import RunStore, close_campaign
+
+    runs = lab.run_plan(_read(plan))
+    if not runs:
+        raise NothingToDo(f"{plan} asks for no run: every change that the runs hint at is identified")
+    campaigns = sorted({(run.strategy_id, run.campaign_id) for run in runs})
+    with common.open_database() as database:
+        summary = record(runs, into=RunStore(database, actor=common.actor(), clock=common.now))
+        with database.begin() as connection:
+            for strategy_id, campaign_id in campaigns:
+                close_campaign(connection, strategy_id, campaign_id, now=common.now())
+    payload: dict[str, JsonValue] = {"campaigns": [name for _, name in campaigns], **summary.to_json()}
+
+    def human(console: "Console") -> None:
+        console.print(
+            f"{summary.total:,} runs made, {summary.accepted:,} of them new evidence. Next: meta-pipeline nightly",
+            markup=False,
+        )
+
+    common.emit(payload, as_json=as_json, human=human)
+
+
+def _read(path: Path) -> "dict[str, JsonValue]":
+    import json
+
+    import yaml
+
+    from meta_pipeline.errors import InputError
+
+    try:
+        text = path.read_text(encoding="utf-8")
+        found = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise InputError(f"{path} cannot be read as a plan: {error}") from error
+    if not isinstance(found, dict):
+        raise InputError(f"{path} holds {type(found).__name__}, not a plan; write one with: proposals experiments")
+    return found
 
 
 @app.command()

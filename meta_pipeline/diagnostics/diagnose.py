@@ -34,6 +34,7 @@ from meta_pipeline.evidence.panel import RunPanel
 from meta_pipeline.proposals.campaign import read_campaign
 from meta_pipeline.proposals.candidate import Candidate, Note, Proposed, finite, level_to_json
 from meta_pipeline.proposals.configs import level_at
+from meta_pipeline.proposals.experiment_plan import MissingRun, MoreEvidence, plan_experiments
 from meta_pipeline.proposals.knobs import Knob
 from meta_pipeline.proposals.parameters import Parameters
 
@@ -67,6 +68,9 @@ class DiagnosticsReport:
         Views that describe and decide nothing.
     suppressed
         Why nothing is proposed: number of candidates by the rule that stopped them.
+    missing_runs, n_missing_runs, more_evidence
+        What to run next: the first hundred runs that would identify what is not, how many there are, and how much
+        more evidence the other changes would need for an effect that is worth finding.
     insufficient_data
         A sentence, when the engine had too little to judge any change; else None.
     """
@@ -95,6 +99,9 @@ class DiagnosticsReport:
     n_proposals: int
     descriptive: Descriptive = field(default_factory=Descriptive)
     suppressed: Mapping[str, int] = field(default_factory=dict)
+    missing_runs: tuple[MissingRun, ...] = ()
+    n_missing_runs: int = 0
+    more_evidence: tuple[MoreEvidence, ...] = ()
     insufficient_data: str | None = None
 
     def to_json(self) -> dict[str, JsonValue]:
@@ -125,6 +132,9 @@ class DiagnosticsReport:
             "descriptive": self.descriptive.to_json(),
             "n_proposals": self.n_proposals,
             "suppressed": dict(self.suppressed),
+            "missing_runs": [run.to_json() for run in self.missing_runs],
+            "n_missing_runs": self.n_missing_runs,
+            "more_evidence": [one.to_json() for one in self.more_evidence],
             "insufficient_data": self.insufficient_data,
         }
 
@@ -176,6 +186,7 @@ def diagnose(
     luck = overfitting(
         panel, found, n_trials=max(proposed.n_trials, found.n_distinct), n_effective=proposed.n_effective
     )
+    plan = plan_experiments(proposed, knobs=knobs, live=live, n_markets=len(set(panel.markets)))
     return DiagnosticsReport(
         evidence_digest=proposed.evidence_digest,
         thresholds=thresholds,
@@ -208,6 +219,9 @@ def diagnose(
             best=None if luck.best is None else luck.best.configuration_id,
         ),
         suppressed=proposed.suppressed_by_rule(),
+        missing_runs=plan.runs[:MAX_SUBJECTS],
+        n_missing_runs=len(plan.runs),
+        more_evidence=plan.more_evidence,
         insufficient_data=proposed.insufficient_data,
     )
 

@@ -24,6 +24,7 @@ from meta_pipeline.evidence.dispersion import Dispersion, RegimeDispersion
 from meta_pipeline.evidence.robustness import RegimeShare, Robustness
 from meta_pipeline.evidence.tails import Tail
 from meta_pipeline.proposals.candidate import Note, SliceEffect
+from meta_pipeline.proposals.experiment_plan import MissingRun, MoreEvidence
 
 Json = Mapping[str, Any]
 
@@ -66,6 +67,10 @@ def _report(data: Json) -> DiagnosticsReport:
         "periods": tuple(Period(**period) for period in data["periods"]),
         "overfitting": _overfitting(data["overfitting"]),
         "descriptive": _descriptive(data["descriptive"]),
+        "missing_runs": tuple(
+            MissingRun(**dict(run) | {"identifies": tuple(run["identifies"])}) for run in data["missing_runs"]
+        ),
+        "more_evidence": tuple(MoreEvidence(**one) for one in data["more_evidence"]),
     }
     return DiagnosticsReport(**parts)
 

@@ -7,6 +7,7 @@ the later ones that no campaign saw. Prices ship in the package `arch` (the extr
 from meta_pipeline.lab.campaign import campaign
 from meta_pipeline.lab.catalogue import STRATEGIES, strategy_named
 from meta_pipeline.lab.design import with_live
+from meta_pipeline.lab.planned import run_plan
 from meta_pipeline.lab.prices import CAMPAIGN_END, MARKETS, Market, load_prices, market_named
 from meta_pipeline.lab.regimes import regimes
 from meta_pipeline.lab.replay import replay, replay_many, trades
@@ -23,6 +24,7 @@ __all__ = [
     "regimes",
     "replay",
     "replay_many",
+    "run_plan",
     "strategies",
     "strategy_named",
     "trades",

@@ -64,7 +64,7 @@ def campaign(
     for market_id in markets:
         market = market_named(market_id)
         window = campaign_window(market, load_prices(market_id), start, end)
-        runs += _runs_of_market(strategy, configs, market, window, name)
+        runs += runs_of_market(strategy, configs, market, window, name)
     return runs
 
 
@@ -111,9 +111,16 @@ def _campaign_name(
     return f"lab-{end:%Y%m%d}-n{n_configs}-s{seed}-{digest(parts)[:8]}"
 
 
-def _runs_of_market(
+def runs_of_market(
     strategy: LabStrategy, configs: Sequence[Config], market: Market, window: Window, campaign_id: str
 ) -> list[BacktestRun]:
+    """Backtest configurations on one market and window, as runs of a campaign.
+
+    Raises
+    ------
+    InputError
+        If a configuration breaks the strategy's declaration.
+    """
     dates, returns = returns_in(strategy, configs, market, window)
     metrics = reported_metrics(returns, market.periods_per_year)
     by_run = np.ascontiguousarray(returns.T)

@@ -39,6 +39,10 @@ class MissingRun:
     config: Mapping[str, JsonValue]
     identifies: tuple[str, ...]
 
+    def to_json(self) -> dict[str, JsonValue]:
+        """Return the run as a canonical-JSON-safe object."""
+        return asdict(self) | {"config": dict(self.config), "identifies": list(self.identifies)}
+
 
 @dataclass(frozen=True, kw_only=True)
 class MoreEvidence:
@@ -72,6 +76,13 @@ class MoreEvidence:
     markets_needed: int
     more_markets: int
 
+    def to_json(self) -> dict[str, JsonValue]:
+        """Return it as a canonical-JSON-safe object."""
+        return asdict(self) | {
+            "estimate": finite(self.estimate),
+            "smallest_detectable_effect": finite(self.smallest_detectable_effect),
+        }
+
 
 @dataclass(frozen=True, kw_only=True)
 class ExperimentPlan:
@@ -87,15 +98,8 @@ class ExperimentPlan:
             "format": PLAN_FORMAT,
             "strategy_id": strategy_id,
             "evidence_digest": self.evidence_digest,
-            "runs": [asdict(run) | {"config": dict(run.config)} for run in self.runs],
-            "more_evidence": [
-                asdict(one)
-                | {
-                    "estimate": finite(one.estimate),
-                    "smallest_detectable_effect": finite(one.smallest_detectable_effect),
-                }
-                for one in self.more_evidence
-            ],
+            "runs": [run.to_json() for run in self.runs],
+            "more_evidence": [one.to_json() for one in self.more_evidence],
         }
 
 

@@ -12,6 +12,7 @@ from meta_pipeline.diagnostics.overfitting import Overfitting
 from meta_pipeline.diagnostics.records import Configuration, Figures, Findings, KnobEffect
 from meta_pipeline.proposals.candidate_json import level_from_json
 from meta_pipeline.report.descriptive import descriptive_tables
+from meta_pipeline.report.experiment_plan import missing_runs_table, more_evidence_table
 from meta_pipeline.report.table import Cell, Column, Kind, Table
 from meta_pipeline.report.tables import (
     AGGREGATE_FIGURES,
@@ -43,6 +44,8 @@ def diagnostics_tables(report: DiagnosticsReport) -> tuple[Table, ...]:
         overfitting_table(report.overfitting),
         *descriptive_tables(report.descriptive),
         suppressed_counts_table(report.suppressed),
+        missing_runs_table(report.missing_runs, n_runs=report.n_missing_runs),
+        more_evidence_table(report.more_evidence),
     )
 
 

@@ -34,11 +34,16 @@ from meta_pipeline.report.diagnostics import (
     performance_table,
 )
 from meta_pipeline.report.experience import Past, experience_table, reliability_bins, reliability_table
+from meta_pipeline.report.experiment_plan import missing_runs_table, more_evidence_table
 from meta_pipeline.report.html import Chart, Part, document
 from meta_pipeline.report.outcomes import scorecard_table
 from meta_pipeline.report.table import Column, Kind, Table
 from meta_pipeline.report.tables import RULE_MEANINGS, change_text, suppressed_counts_table
 
+_NEXT: Final = (
+    "As a file that a backtester can take: meta-pipeline proposals experiments STRATEGY --output FILE. Runs that are "
+    "handed in under the same market, window and campaign join the block that they are missing from."
+)
 MAX_CONFIGURATIONS: Final = 20
 MAX_SUPPRESSED: Final = 200
 """Rows of a table in the report; the whole is in the database, and each table says how many it leaves out."""
@@ -136,6 +141,15 @@ def strategy_parts(found: StrategyReport) -> tuple[Part, ...]:
             anchor="why-no-proposal",
             sentences=(_proposed_said(report),),
             tables=(suppressed_counts_table(report.suppressed), suppressed_table(report).first(MAX_SUPPRESSED)),
+        ),
+        Part(
+            heading="What to run next",
+            anchor="what-to-run-next",
+            sentences=(_NEXT,),
+            tables=(
+                missing_runs_table(report.missing_runs, n_runs=report.n_missing_runs).first(MAX_CONFIGURATIONS),
+                more_evidence_table(report.more_evidence).first(MAX_CONFIGURATIONS),
+            ),
         ),
     )
 

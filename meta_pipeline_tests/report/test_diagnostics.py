@@ -56,6 +56,8 @@ def test_the_parts_come_in_the_order_in_which_they_are_read() -> None:
         "Dispersion across",
         "Scenarios: the live configuration against the best configuration",
         "Suppressed candidates, by reason",
+        "Missing runs (0)",
+        "More evidence",
     ]
 
 

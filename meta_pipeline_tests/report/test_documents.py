@@ -81,7 +81,7 @@ def test_the_approval_report_has_its_eight_parts_in_the_order_of_a_decision() ->
     assert headings(documents.proposal_document(whole=False)) == whole
 
 
-def test_the_diagnostics_report_begins_with_the_data_and_ends_with_why_nothing_else_is_proposed() -> None:
+def test_the_diagnostics_report_begins_with_the_data_and_ends_with_what_to_run_next() -> None:
     assert headings(strategy()) == [
         "Data health",
         "Performance",
@@ -94,6 +94,7 @@ def test_the_diagnostics_report_begins_with_the_data_and_ends_with_why_nothing_e
         "Redundant and aliased knobs",
         "Underperformers",
         "Why no proposal",
+        "What to run next",
     ]
 
 
