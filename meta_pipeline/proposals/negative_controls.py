@@ -100,10 +100,11 @@ def _beyond_step(knob: Knob, live: Level) -> JsonValue:
     """Return a number that is allowed but for its distance; None where every one that is allowed is near enough."""
     if knob.knob_type not in NUMERIC_TYPES or knob.max_step is None or not _is_number(live):
         return None
-    edges = [knob.lower, knob.upper, live - 1.01 * knob.max_step - 1.0, live + 1.01 * knob.max_step + 1.0]
-    tried = [*edges, live - 1.01 * knob.max_step, live + 1.01 * knob.max_step] if knob.choices is None else knob.choices
+    step = 1.01 * knob.max_step  # well beyond it: 0.2 - 0.15 is more than 0.05 in floating point, and no fault
+    edges = [knob.lower, knob.upper, live - step - 1.0, live + step + 1.0]
+    tried = [*edges, live - step, live + step] if knob.choices is None else knob.choices
     numbers = [_of_type(knob, one) for one in tried if _is_number(one)]
-    far = [one for one in numbers if _is_number(one) and abs(one - live) > knob.max_step and _within(knob, one)]
+    far = [one for one in numbers if _is_number(one) and abs(one - live) >= 0.999 * step and _within(knob, one)]
     return min(far, key=lambda one: abs(one - live), default=None)
 
 

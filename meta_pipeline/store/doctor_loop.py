@@ -63,7 +63,7 @@ def _outcomes(connection: Connection) -> Diagnosis:
     there = changes.list_changes(connection, reverted=False)
     waiting = [change.change_id for change in there if change.outcome_verdict == Verdict.REVERT]
     if not waiting:
-        return Diagnosis(what="outcomes", level="OK", text=f"{len(there):,} changes in force, none calls for a revert")
+        return Diagnosis(what="outcomes", level="OK", text=f"changes in force: {len(there):,}; none calls for a revert")
     words = f"the verdict is REVERT, and in force: {', '.join(waiting[:SHOWN])}{_and_more(len(waiting))}"
     mend = "meta-pipeline changes show ID, then: meta-pipeline changes revert ID --reason WHY"
     return Diagnosis(what="outcomes", level="WARN", text=words, mend=mend)
