@@ -7,7 +7,7 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks.proposal_quality import bars, campaigns, document, real_prices, repeated_looks
+from benchmarks.proposal_quality import bars, campaigns, document, power_ceiling, real_prices, repeated_looks
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "proposal-quality.md"
 
@@ -31,8 +31,11 @@ def main(arguments: list[str] | None = None) -> int:
         seed=campaigns.FIXED_SEED if fresh is None else fresh,
         tell=lambda line: print(line, file=sys.stderr),
     )
+    ceilings: power_ceiling.Ceilings = {}
+    if fresh is not None:
+        ceilings = power_ceiling.run(n=power_ceiling.FULL, seed=fresh, tell=lambda line: print(line, file=sys.stderr))
     seconds = time.perf_counter() - start
-    print("\n".join(document.sections(table, looks)))
+    print("\n".join(document.sections(table, looks, ceilings)))
     n = sum(len(rows["ours"]) for rows in table.values())
     n += sum(len(rows) for rows in looks.values())
     print(f"{n:,} campaigns in {seconds:.0f} s")
@@ -58,7 +61,7 @@ def main(arguments: list[str] | None = None) -> int:
             incumbents=1,
             tell=lambda line: print(line, file=sys.stderr),
         )
-        document.write(table, looks, real_prices.chapter(real), DOCUMENT, header)
+        document.write(table, looks, ceilings, real_prices.chapter(real), DOCUMENT, header)
     elif options.record:
         bars.record_quick(table)
     print(bars.monte_carlo(table, looks))

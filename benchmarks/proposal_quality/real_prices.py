@@ -25,7 +25,8 @@ from benchmarks.proposal_quality.real_campaigns import (
     campaigns,
     groups,
 )
-from benchmarks.proposal_quality.real_rivals import Decision, decide, levels_of_runs, predecessor, welch
+from benchmarks.proposal_quality.real_ceiling import brier, hindsight, samples, sentences
+from benchmarks.proposal_quality.real_rivals import Decision, decide, predecessor, welch
 from benchmarks.proposal_quality.scores import Figure
 from meta_pipeline.evidence import grades
 from meta_pipeline.evidence.expected_value.decision import SWITCHING_COST, choose
@@ -38,7 +39,6 @@ SEED: Final = 20261121
 OURS, EAGER, COLD = "ours", "ours, 400 rows or not", "ours, no ledger"
 PREDECESSOR, WELCH = "predecessor", "Welch + BH"
 ORACLE, HINDSIGHT = "oracle", "hindsight bound"
-FAR: Final = np.datetime64("2100-01-01", "D")
 
 
 Table = Mapping[str, Sequence[Decision]]
@@ -64,7 +64,7 @@ def walk_forward(drawn: Sequence[RealCampaign]) -> dict[str, list[Decision]]:
         table[WELCH].append(welch(campaign))
         best = max(float(campaign.realised.max()), 0.0)
         table[ORACLE].append(Decision(year=campaign.year, claim=best, realised=best, acted=best > 0))
-    table[HINDSIGHT] = _hindsight(ordered)
+    table[HINDSIGHT] = hindsight(ordered)
     return dict(table)
 
 
@@ -88,7 +88,7 @@ class _Family:
         day = _end(year)
         for campaign in now:
             self.rows += self._pseudo(campaign)
-            self.samples.append(_samples(campaign, campaign.evidence_sharpe, day))
+            self.samples.append(samples(campaign, campaign.evidence_sharpe, day))
         learned = learn(Ledger.of(row for row in self.rows if row.outcome_end <= day), at=day)
         fitted = fit_surface(self.samples, at=day)
         self.surfaces[year] = fitted if fitted.speaks() else Surface()
@@ -205,35 +205,6 @@ def _outcomes(campaign: RealCampaign, cases: Cases, expected: Expected, learned:
     ]
 
 
-def _samples(campaign: RealCampaign, sharpe: np.ndarray, ended: np.datetime64) -> Samples:
-    return Samples(
-        campaign=campaign.name,
-        ended=ended,
-        levels={path: levels_of_runs(campaign, path) for path in campaign.live},
-        groups=np.repeat(np.array(campaign.markets, dtype=np.object_), sharpe.shape[1]),
-        sharpe=sharpe.ravel(),
-    )
-
-
-def _hindsight(drawn: Sequence[RealCampaign]) -> list[Decision]:
-    """Choose by a response surface fitted to the outcomes of all other years, the future included: what could be had.
-
-    Left out are the outcomes that share days with the one that is judged.
-    """
-    outcomes = [(c, _samples(c, c.outcome_sharpe, _end(c.year + OUTCOME_YEARS))) for c in drawn]
-    surfaces: dict[tuple[str, int], Surface] = {}
-    chosen = []
-    for campaign in drawn:
-        key = (campaign.family, campaign.year)
-        if key not in surfaces:
-            others = [part for c, part in outcomes if c.family == key[0] and abs(c.year - key[1]) >= OUTCOME_YEARS]
-            surfaces[key] = fit_surface(others, at=FAR) if others else Surface()
-        claims = [(surfaces[key].uplift(campaign.live, *effect), effect) for effect in campaign.changes]
-        worth = [pair for pair in claims if pair[0] >= SWITCHING_COST]
-        chosen.append(decide(campaign, worth, {}))
-    return chosen
-
-
 def clustered(values: Sequence[float], years: Sequence[int], weights: Sequence[float] | None = None) -> Figure:
     """Return sum(values) / sum(weights) with an error over decision years.
 
@@ -291,6 +262,7 @@ def section(name: str, table: Table) -> list[str]:
         f"### {name}: {len(years):,} campaigns, decisions of {min(years)} to {max(years)}\n",
         *("| " + " | ".join(row) + " |" for row in (columns, ["---", *["---:"] * (len(columns) - 1)], *rows)),
         "",
+        *sentences(table[OURS], table[PREDECESSOR], table[HINDSIGHT]),
     ]
 
 
@@ -298,8 +270,7 @@ def _cells(table: Table, who: str) -> list[str]:
     rows, years = table[who], [row.year for row in table[who]]
     acted = [row for row in rows if row.acted]
     harm = clustered([float(r.realised < 0) for r in rows], years, [float(r.acted) for r in rows])
-    pairs = [pair for row in rows for pair in row.pairs]
-    brier = np.mean([(said - came) ** 2 for said, came in pairs]) if pairs else math.nan
+    score = math.nan if who == HINDSIGHT else brier(rows)
     claimed, realised = sum(row.claim for row in acted), sum(row.realised for row in acted)
     less = clustered([mine.realised - theirs.realised for mine, theirs in zip(table[OURS], rows, strict=True)], years)
     ratio = claimed / realised if realised > 0 else math.nan
@@ -309,7 +280,7 @@ def _cells(table: Table, who: str) -> list[str]:
         f"{len(acted) / len(rows):.2f}",
         str(harm),
         "-" if who in {ORACLE, HINDSIGHT} or math.isnan(ratio) else f"{ratio:.2f}",
-        "-" if math.isnan(brier) else f"{brier:.4f}",
+        "-" if math.isnan(score) else f"{score:.4f}",
         "" if same else str(less),
         "" if same else f"{less.value / less.error:.1f}",
     ]
