@@ -143,7 +143,7 @@ def run(
 
 @app.command()
 def freeze(reason: Reason, as_json: AsJson = False) -> None:
-    """Stop automatic application at once. Anybody may; what people approve goes on."""
+    """Stop automatic application at once. Who may freeze, may; what people approve goes on."""
     from meta_pipeline.store import automation_freezes
 
     with common.open_database() as database:

@@ -35,10 +35,18 @@ def frozen(connection: Connection) -> Freeze | None:
 
 
 def freeze(database: Database, *, reason: str, actor: str, now: datetime) -> Freeze:
-    """Freeze automatic application. Anybody may, and so may the machine; a freeze in force stays as it is."""
+    """Freeze automatic application; a freeze in force stays as it is.
+
+    Raises
+    ------
+    NotPermitted
+        If it is a person who may not freeze. The machine always may.
+    """
     who, why = clean_name(actor), clean_reason(reason, what="the freeze of automation")
 
     def work(connection: Connection) -> Freeze:
+        if not is_machine(who):
+            people.require(connection, who, Power.FREEZE)
         there = frozen(connection)
         if there is not None:
             return there

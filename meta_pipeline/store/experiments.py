@@ -24,8 +24,9 @@ from meta_pipeline.proposals.digests import instant
 from meta_pipeline.proposals.draft import ProposalDraft
 from meta_pipeline.proposals.identity import MACHINE_ACTOR, clean_name, clean_reason, is_machine
 from meta_pipeline.proposals.knob_groups import objection_inside
+from meta_pipeline.proposals.roles import Power
 from meta_pipeline.settings import Settings
-from meta_pipeline.store import proposals, strategies
+from meta_pipeline.store import people, proposals, strategies
 from meta_pipeline.store.authoring import BY_HAND
 from meta_pipeline.store.database import Database
 from meta_pipeline.store.experiment_rows import (
@@ -81,12 +82,13 @@ def start(
     Conflict
         If an experiment on the same knob is running.
     NotPermitted
-        If a machine asks.
+        If a machine asks, or somebody who may not propose: a winner becomes a proposal.
     """
     who, reason = _person(actor), clean_reason(why, what="the experiment")
 
     def work(connection: Connection) -> Experiment:
         strategies.lock(connection, strategy_id)
+        people.require(connection, who, Power.AUTHOR)
         strategy = strategies.load(connection, strategy_id)
         live = strategy.strategy.live_config
         current, declared = level_at(live, knob), strategy.knobs.get(knob)
@@ -273,12 +275,16 @@ def stop(database: Database, experiment_id: str, *, reason: str, actor: str, now
     ------
     Conflict
         If it is not running.
+    NotPermitted
+        If a machine asks, or somebody who may neither propose nor freeze.
     """
     who, why = _person(actor), clean_reason(reason, what="stopping the experiment")
 
     def work(connection: Connection) -> Experiment:
         found = get(connection, experiment_id)
         strategies.lock(connection, found.strategy_id)
+        if not people.check_role(connection, who, Power.FREEZE, lock=True).passed:
+            people.require(connection, who, Power.AUTHOR)
         found = get(connection, experiment_id)
         if found.state != "running":
             raise Conflict(f"experiment {found.experiment_id} is {found.state} already; there is nothing to stop")
@@ -304,12 +310,15 @@ def propose(database: Database, experiment_id: str, *, actor: str, now: datetime
         If the challenger has not won.
     StaleBase
         If the incumbent is no longer live.
+    NotPermitted
+        If a machine asks, or somebody who may not propose.
     """
     who = _person(actor)
 
     def work(connection: Connection) -> str:
         experiment = get(connection, experiment_id)
         strategies.lock(connection, experiment.strategy_id)
+        people.require(connection, who, Power.AUTHOR)
         experiment = get(connection, experiment_id)
         check_content(experiment)
         look = latest_look(connection, experiment.experiment_id)

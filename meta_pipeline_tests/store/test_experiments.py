@@ -1,12 +1,14 @@
 """Shadow experiments: fixed at the start, decided at every look, nothing live until somebody approves."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from meta_pipeline.errors import Blocked, Conflict, ContentTampered, NotFound, NotPermitted, StaleBase
+from meta_pipeline.proposals.roles import Role
 from meta_pipeline.proposals.states import Status
-from meta_pipeline.store import experiments, governance, proposals
+from meta_pipeline.store import experiments, governance, people, proposals
 from meta_pipeline.store.database import Database
 from meta_pipeline.store.experiments import Experiment, ExperimentLook
 from meta_pipeline_tests.proposals.governed import LIVE
@@ -144,3 +146,22 @@ def test_proposals_of_an_experiment_wait_like_any_other(ready: Database) -> None
     identity = experiments.propose(ready, begun.experiment_id, actor="ann", now=NOW, settings=settings())
     with ready.connect() as connection:
         assert proposals.get(connection, identity).status is Status.PENDING
+
+
+def test_who_may_not_propose_neither_starts_nor_proposes_nor_stops_one(ready: Database) -> None:
+    begun = start(ready)
+    with ready.begin() as connection:
+        people.grant(connection, "Uma", Role.AUDITOR, actor="ann", now=NOW)
+        people.grant(connection, "Rita", Role.RESEARCHER, actor="ann", now=NOW)
+    options: dict[str, Any] = {"now": NOW, "settings": settings()}
+    for who in ("Uma", "ann"):  # only researchers propose, once there is one
+        with pytest.raises(NotPermitted):
+            start(ready, knob="lookback", to=42, actor=who)
+        with pytest.raises(NotPermitted):
+            experiments.propose(ready, begun.experiment_id, actor=who, **options)
+    with pytest.raises(NotPermitted, match="an auditor reads only"):
+        experiments.stop(ready, begun.experiment_id, reason="x", actor="Uma", now=NOW)
+    assert get(ready, begun).state == "running"
+    assert start(ready, knob="lookback", to=42, actor="Rita").state == "running"
+    # Who may freeze, may stop one.
+    assert experiments.stop(ready, begun.experiment_id, reason="incident", actor="Bob", now=NOW).state == "stopped"

@@ -13,6 +13,7 @@ from meta_pipeline.proposals.freezes import Freeze
 from meta_pipeline.proposals.roles import Role
 from meta_pipeline.store import (
     audit,
+    automation_freezes,
     changes,
     freezing,
     governance,
@@ -103,6 +104,7 @@ def test_an_auditor_only_reads(database: Database) -> None:
         lambda: freeze_now(database, actor="uma"),
         lambda: grant(database, "uma", Role.OPERATOR, actor="uma"),
         lambda: governance.edit(database, pending.proposal_id, rationale="x", editor="uma", now=NOW),
+        lambda: automation_freezes.freeze(database, reason="x", actor="uma", now=NOW),
     ):
         with pytest.raises(errors.NotPermitted, match="an auditor reads only"):
             act()
