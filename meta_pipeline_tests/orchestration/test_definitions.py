@@ -89,6 +89,18 @@ def test_every_asset_says_what_it_is_who_answers_for_it_and_how_old_it_may_get()
         assert (asset.freshness_policy is not None) == asset.is_materializable, key
 
 
+def test_the_documents_name_every_asset_job_sensor_schedule_and_check_and_what_to_do_when_one_fails() -> None:
+    graph = REPOSITORY.asset_graph
+    checks = {key.name for key in graph.asset_check_keys}
+    named = checks | {key.to_user_string() for key in graph.get_all_asset_keys()}
+    named |= {job.name for job in REPOSITORY.get_all_jobs() if not job.name.startswith("__")}
+    named |= {started.name for started in (*REPOSITORY.sensor_defs, *REPOSITORY.schedule_defs)}
+    described = (ROOT / "docs/dagster.md").read_text(encoding="utf-8")
+    assert {name for name in named if f"`{name}`" not in described} == set()
+    mended = (ROOT / "docs/operations.md").read_text(encoding="utf-8")
+    assert {name for name in checks if f"`{name}`" not in mended} == set()
+
+
 @pytest.mark.parametrize("shards", [1, 3])
 def test_the_night_starts_as_many_runs_as_it_has_shards(shards: int) -> None:
     values: dict[str, Any] = {"_env_file": None, "nightly_shards": shards}
