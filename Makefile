@@ -49,8 +49,10 @@ dev: install ## Dagster's UI and daemon, on the embedded database
 bench: install-dev ## every benchmark: ours beside a named rival, in the same run
 	@for benchmark in benchmarks/[a-z]*.py; do echo "== $$benchmark"; $(BIN)/python $$benchmark || exit 1; done
 
-bench-search: install-dev ## the search's regret beside Optuna's Hyperband, its bookkeeping, and a whole iteration of forests
+bench-search: install-dev ## the search's regret beside Optuna's Hyperband, bookkeeping, a whole iteration, the simulator, and noise
 	@$(BIN)/python -m benchmarks.search
+	@$(BIN)/python -m benchmarks.simulator
+	@$(BIN)/python -m benchmarks.search_honesty
 
 bench-quality: $(VENV)/.installed-bench ## proposals on campaigns with a planted truth, beside two rivals; writes docs/proposal-quality.md
 	@$(BIN)/python -m benchmarks.proposal_quality --full

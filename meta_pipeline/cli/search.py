@@ -14,6 +14,7 @@ from meta_pipeline.cli.search_bar import bar_of
 from meta_pipeline.cli.search_cycle import declare, propose, shadow, watch
 from meta_pipeline.cli.search_input import (
     FORESTS,
+    described_by,
     evaluator_settings,
     executor_named,
     one_thread_each,
@@ -122,6 +123,7 @@ def run(
             evaluator=reference,
             fingerprint=built.fingerprint,
             space=built.space,
+            described=described_by(built),
         )
     given = replace(
         given,

@@ -86,6 +86,12 @@ def _put(settings: dict[str, Any], key: str, value: Any) -> None:
         settings[key] = value
 
 
+def described_by(evaluator: object) -> dict[str, Any]:
+    """Return what an evaluator says of itself for people, if it says anything."""
+    describe = getattr(evaluator, "describe", None)
+    return dict(describe()) if callable(describe) else {}
+
+
 def usual_name(data: Path | None, fingerprint: str, rest: str) -> str:
     """Return the name of a search that has none: the same for the same data, code and settings, so that it goes on."""
     return f"{'lab' if data is None else data.stem}-{fingerprint[:8]}-{rest}"

@@ -173,6 +173,7 @@ def search_of(
         evaluator=evaluator,
         fingerprint=built.fingerprint,
         space=built.space,
+        described=built.describe(),
     )
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from meta_pipeline.hyperband.ledger import Entry
-from meta_pipeline.hyperband.promotion import best_first
+from meta_pipeline.hyperband.promotion import answer_first
 from meta_pipeline.hyperband.schedule import rounds
 from meta_pipeline.hyperband.search_settings import SearchSettings
 from meta_pipeline.hyperband.slots import LIVE, Slot
@@ -63,7 +63,7 @@ def progress_of(
     searched = [entry for slot, entry in entries.items() if slot != LIVE]
     top = max((entry.highest for entry in searched), default=0)
     at_top = {entry.slot: entry.rungs[top] for entry in searched if top and top in entry.rungs}
-    order = best_first(at_top, settings.objectives)
+    order = answer_first(at_top, settings.objectives, scored=len(searched))
     all_rounds = rounds(settings)
     return Progress(
         evaluations=sum(len(entry.rungs) for entry in searched),

@@ -39,6 +39,21 @@ def best_first(
     return _by_domination(able, objectives, scored or len(rung))
 
 
+def answer_first(rung: Mapping[Slot, RungValue], objectives: Sequence[Objective], *, scored: int) -> list[Slot]:
+    """Order the configurations that had everything, for the answer: as `best_first`, but a front by its values.
+
+    Promotion keeps a front wide, so its ends go first, as the one that hardly trades; the answer is its best value.
+    """
+    if not objectives:
+        return best_first(rung)
+    able = {slot: result for slot, result in sorted(rung.items()) if result.error is None}
+    return [
+        slot
+        for front in _fronts(able, objectives, scored)
+        for slot in sorted(front, key=lambda one: (able[one].violation, -able[one].value, one))
+    ]
+
+
 def objective_values(
     rung: Mapping[Slot, RungValue], objectives: Sequence[Objective], *, scored: int
 ) -> dict[Slot, list[float]]:
@@ -77,10 +92,26 @@ def _deflated(rung: Mapping[Slot, RungValue], scored: int) -> dict[Slot, float]:
 
 
 def _by_domination(able: Mapping[Slot, RungValue], objectives: Sequence[Objective], scored: int) -> list[Slot]:
-    # Optuna keeps both as internals of its NSGA-II; the lock file pins its version, and tests hold the order.
     from optuna.samplers.nsgaii._elite_population_selection_strategy import _crowding_distance_sort
-    from optuna.study._multi_objective import _fast_non_domination_rank
     from optuna.trial import create_trial
+
+    values = objective_values(able, objectives, scored=scored)
+    order: list[Slot] = []
+    for front in _fronts(able, objectives, scored):
+        # Their sort reverses at the end, so ties come out in the order of slots when they go in backwards.
+        members = [create_trial(values=[-figure for figure in values[slot]]) for slot in reversed(front)]
+        for member, slot in zip(members, reversed(front), strict=True):
+            member.number = front.index(slot)
+        _crowding_distance_sort(members)
+        order += [front[member.number] for member in members]
+    return order
+
+
+def _fronts(able: Mapping[Slot, RungValue], objectives: Sequence[Objective], scored: int) -> list[list[Slot]]:
+    """Return the fronts of non-domination, constraints first; each in the order of slots."""
+    # Optuna keeps this, and the crowding distance, as internals of its NSGA-II; the lock file pins its version, and
+    # tests hold the order.
+    from optuna.study._multi_objective import _fast_non_domination_rank
 
     if not able:
         return []
@@ -89,13 +120,7 @@ def _by_domination(able: Mapping[Slot, RungValue], objectives: Sequence[Objectiv
     losses = np.array([[-figure for figure in values[slot]] for slot in slots])
     penalty = np.array([able[slot].violation for slot in slots])
     ranks = _fast_non_domination_rank(losses, penalty=penalty)
-    order: list[Slot] = []
-    for rank in sorted({int(rank) for rank in ranks}):
-        front = [index for index, found in enumerate(ranks) if found == rank]
-        # Their sort reverses at the end, so ties come out in the order of slots when they go in backwards.
-        members = [create_trial(values=[float(loss) for loss in losses[index]]) for index in reversed(front)]
-        for member, index in zip(members, reversed(front), strict=True):
-            member.number = index
-        _crowding_distance_sort(members)
-        order += [slots[member.number] for member in members]
-    return order
+    return [
+        [slot for slot, found in zip(slots, ranks, strict=True) if found == rank]
+        for rank in sorted({int(rank) for rank in ranks})
+    ]

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from meta_pipeline.canonical import JsonValue
 from meta_pipeline.hyperband.ledger import Entry, RungValue, ledger_digest
 from meta_pipeline.hyperband.progress import Progress, progress_of
-from meta_pipeline.hyperband.promotion import best_first
+from meta_pipeline.hyperband.promotion import answer_first
 from meta_pipeline.hyperband.search_settings import SearchSettings
 from meta_pipeline.hyperband.slots import LIVE, Slot
 
@@ -156,7 +156,7 @@ def result_of(settings: SearchSettings, entries: Mapping[Slot, Entry]) -> Search
     searched = {slot: entry for slot, entry in entries.items() if slot != LIVE}
     at_top = {slot: entry.rungs[r] for slot, entry in searched.items() if r in entry.rungs}
     live = entries[LIVE].rungs.get(r) if LIVE in entries else None
-    order = best_first(at_top, settings.objectives, scored=len(searched))
+    order = answer_first(at_top, settings.objectives, scored=len(searched))
     top = tuple(
         TopConfig(rank=rank, entry=entries[slot], result=at_top[slot], improvement=improvement(at_top[slot], live))
         for rank, slot in enumerate(order, start=1)

@@ -5,7 +5,7 @@ runs it, on how many workers, and where its ledger is: none of that may change w
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Final, Literal, get_args
 
@@ -97,6 +97,8 @@ class SearchSettings:
         The evaluator's.
     space
         The evaluator's.
+    described
+        What the fingerprint is of, for people: for the four-model strategy its bars, and the engine of its forests.
     """
 
     name: str
@@ -115,6 +117,7 @@ class SearchSettings:
     evaluator: Reference
     fingerprint: str
     space: Space
+    described: Mapping[str, JsonValue] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.name.strip():
@@ -162,6 +165,7 @@ class SearchSettings:
             "evaluator": self.evaluator.to_json(),
             "fingerprint": self.fingerprint,
             "space": self.space.to_json(),
+            "described": dict(self.described),
         }
 
     @classmethod
@@ -183,9 +187,8 @@ class SearchSettings:
             If anything else differs; it names what, and both values.
         """
         mine, others = self.to_json(), other.to_json()
-        differ = [
-            key for key in mine if key != "iterations" and canonical_json(mine[key]) != canonical_json(others[key])
-        ]
+        free = {"iterations", "described"}  # the fingerprint is compared
+        differ = [key for key in mine if key not in free and canonical_json(mine[key]) != canonical_json(others[key])]
         if differ:
             said = "; ".join(f"{key} was {_short(mine[key])} and is {_short(others[key])}" for key in differ)
             raise Conflict(f"the search {self.name!r} is another one: {said}; resume it as it was, or give a new name")

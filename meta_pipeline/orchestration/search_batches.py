@@ -14,9 +14,11 @@ from meta_pipeline.hyperband.results import result_of
 from meta_pipeline.hyperband.search import Search
 from meta_pipeline.hyperband.slots import Slot
 from meta_pipeline.orchestration.search_worker import checkpoints_of
+from meta_pipeline.proposals.identity import MACHINE_ACTOR
 from meta_pipeline.settings import Settings
 from meta_pipeline.store import search as kept
 from meta_pipeline.store.database import Database, open_database
+from meta_pipeline.store.search_cycle import judge_finished
 from meta_pipeline.store.search_ledgers import SearchPlace, database_place
 
 if TYPE_CHECKING:
@@ -84,14 +86,15 @@ def evaluate_one_batch(run: "SearchOfRun", *, run_id: str, step: str, number: in
 
 
 def conclude_run(run: "SearchOfRun") -> Concluded:
-    """Write the result so far into the tables of results."""
-    with _place(run) as (place, database):
-        with place.lock(run.search):
-            search = _search(run, place, worker="conclude")
-            search.ready()  # tells those whose way has ended with the last wave
+    """Write the result so far into the tables of results, and put the best of a finished search before the gates."""
+    with _place(run) as (place, database), place.lock(run.search):
+        search = _search(run, place, worker="conclude")
+        search.ready()  # tells those whose way has ended with the last wave
         result = result_of(search.settings, search.entries)
+        now = datetime.now(UTC)
         with database.begin() as connection:
-            kept.record(connection, result, place=place.described, now=datetime.now(UTC))
+            kept.record(connection, result, place=place.described, now=now)
+        verdict = judge_finished(database, place, search.ledger, result, actor=MACHINE_ACTOR, now=now)
     progress = result.progress
     state = "finished" if result.is_finished else "not finished: launch the job again to go on"
     return Concluded(
@@ -102,6 +105,7 @@ def conclude_run(run: "SearchOfRun") -> Concluded:
             "units": progress.units,
             "failures": progress.failures,
             "best_value": progress.best_value if progress.best_value is not None else "none yet",
+            "verdict": str(verdict["summary"]) if verdict else "none: not finished, or a strategy with its own gates",
             "digest": result.digest,
         },
     )

@@ -92,6 +92,10 @@ def summary_lines(result: SearchResult) -> Iterator[str]:
         f"{done.units:,} units, {done.at_top} with all {result.settings.maximum_resource}; {done.failures} failed; "
         f"{done.cpu_seconds:,.0f} s of processor time."
     )
+    engine = result.settings.described.get("engine")
+    if engine is not None:
+        versions: Any = result.settings.described.get("versions") or []
+        yield f"Forests by {engine} ({', '.join(versions)})."
     if not result.settings.is_deterministic:
         yield "Promoted asynchronously: the same search may find something else."
     if result.candidate is None:

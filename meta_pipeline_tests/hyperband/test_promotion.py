@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from meta_pipeline.errors import InputError
 from meta_pipeline.hyperband.checkpoints import Moments
 from meta_pipeline.hyperband.ledger import RungValue
-from meta_pipeline.hyperband.promotion import best_first, objective_values
+from meta_pipeline.hyperband.promotion import answer_first, best_first, objective_values
 from meta_pipeline.hyperband.search_settings import PARETO, parse_objectives
 from meta_pipeline.hyperband.slots import Slot
 
@@ -49,6 +49,16 @@ def test_within_a_front_the_crowded_go_last() -> None:
     placed = order(*front, objectives="a:max,b:max")
     assert set(placed[:2]) == {0, 4}  # the ends
     assert placed[-1] in {1, 2}  # the neighbours of each other
+
+
+def test_the_answer_is_the_best_value_of_the_best_front_and_not_its_end() -> None:
+    timid, best, wild = value(0.1, a=0.0, b=0.0), value(0.9, a=3.0, b=-3.0), value(0.3, a=9.0, b=-9.0)
+    dominated, broken = value(5.0, a=2.0, b=-4.0), value(9.0, violation=0.1, a=99.0, b=99.0)
+    rung = {slot(number): found for number, found in enumerate([timid, best, wild, dominated, broken])}
+    both = parse_objectives("a:max,b:max")
+    assert [found.number for found in answer_first(rung, both, scored=5)] == [1, 2, 0, 3, 4]
+    assert best_first(rung, both)[0] != slot(1)  # promotion keeps the ends
+    assert answer_first(rung, (), scored=5) == best_first(rung)
 
 
 @given(st.lists(st.tuples(st.integers(-3, 3), st.integers(-3, 3)), min_size=1, max_size=12))

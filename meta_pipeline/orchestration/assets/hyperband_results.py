@@ -243,6 +243,7 @@ def _metadata(result: "SearchResult", verdict: Any, proposed: str, halves: Any) 
         "failures": done.failures,
         "processor seconds": round(done.cpu_seconds, 1),
         "best value": "none" if done.best_value is None else done.best_value,
+        "engine": str(result.settings.described.get("engine", "the strategy's own")),
         "digest": result.digest,
         "next": commands_value(
             f"meta-pipeline search show {name}",
