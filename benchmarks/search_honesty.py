@@ -3,7 +3,7 @@
 The predecessor's threshold, an annual Sharpe ratio of 0.5, is shown beside it in the same run: what it would have
 deployed. Bars are drawn: this measures the judge, and finds no parameters.
 
-Run: python -m benchmarks.search_honesty [--paths 10] [--planted 3] [--bars 4000] [--resource 9]
+Run: python -m benchmarks.search_honesty [--paths 10] [--planted 3] [--bars 4000] [--resource 9] [--engine auto]
 """
 
 import argparse
@@ -13,7 +13,7 @@ import time
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import optuna
@@ -21,6 +21,7 @@ import optuna
 from meta_pipeline.hyperband.bars import Bars
 from meta_pipeline.hyperband.executors import InProcess
 from meta_pipeline.hyperband.forest_evaluator import ForestEvaluator
+from meta_pipeline.hyperband.forests import engine
 from meta_pipeline.hyperband.judging import Contest, judge
 from meta_pipeline.hyperband.ledger import create_or_open, quiet_optuna
 from meta_pipeline.hyperband.protocol import Reference
@@ -38,9 +39,10 @@ HEADS: Final = {"path": 12, "scored": 8, "best Sharpe": 13, "deflated": 10, "> 0
 TOO_LOW: Final = 0.5  # the predecessor deployed from this Sharpe ratio on
 
 
-def build(settings: dict[str, float]) -> ForestEvaluator:
+def build(settings: dict[str, Any]) -> ForestEvaluator:
     """Build the evaluator of one path; a search names it by this function."""
-    return _evaluator(int(settings["seed"]), settings["drift"], int(settings["bars"]), int(settings["resource"]))
+    bars: Bars = path(settings["bars"], seed=1000 + settings["seed"], drift=settings["drift"])
+    return ForestEvaluator(StrategySettings(max_resource=settings["resource"], engine=settings["engine"]), [bars])
 
 
 def main() -> None:
@@ -50,17 +52,18 @@ def main() -> None:
     parser.add_argument("--planted", type=int, default=3)
     parser.add_argument("--bars", type=int, default=4000)
     parser.add_argument("--resource", type=int, default=9)
+    parser.add_argument("--engine", default="auto", help="of the forests; auto: intelex where it is installed")
     asked = parser.parse_args()
     print(
-        f"searches with R = {asked.resource}, eta = 3, over {asked.bars:,} four-hour bars; costs 7 basis points a fill"
+        f"searches with R = {asked.resource}, eta = 3, over {asked.bars:,} four-hour bars; "
+        f"costs 7 basis points a fill; forests by {engine(asked.engine).name}"
     )
     print("".join(f"{name:>{width}}" for name, width in HEADS.items()) + "   not passed")
     won = {"noise": 0, "trend": 0}
     fooled = 0
     for kind, number, drift in (("noise", asked.paths, 0.0), ("trend", asked.planted, DRIFT)):
-        given = [
-            {"seed": seed, "drift": drift, "bars": asked.bars, "resource": asked.resource} for seed in range(number)
-        ]
+        same = {"drift": drift, "bars": asked.bars, "resource": asked.resource, "engine": asked.engine}
+        given = [{"seed": seed, **same} for seed in range(number)]
         with ProcessPoolExecutor(len(os.sched_getaffinity(0)), mp_context=get_context("spawn")) as pool:
             for seed, (judged, seconds) in enumerate(pool.map(_search, given)):
                 won[kind] += judged.verdict.is_winner
@@ -84,12 +87,7 @@ def _line(name: str, judged: Judged, seconds: float) -> str:
     return f"{name:>12}{verdict.trials:>8}{figures}{naive:>8}{winner:>8}{seconds:>8.1f}   {failed}"
 
 
-def _evaluator(seed: int, drift: float, n_bars: int, resource: int) -> ForestEvaluator:
-    bars: Bars = path(n_bars, seed=1000 + seed, drift=drift)
-    return ForestEvaluator(StrategySettings(max_resource=resource, engine="extra_trees"), [bars])
-
-
-def _search(settings: dict[str, float]) -> tuple[Judged, float]:
+def _search(settings: dict[str, Any]) -> tuple[Judged, float]:
     """Search one path and judge its best; in a process of its own."""
     begun = time.process_time()
     quiet_optuna()
