@@ -22,9 +22,8 @@ from meta_pipeline_tests.store.governed import applied, decide, declare, propose
 
 EVIDENCE = ("docs/backtests.md", "docs/start.md")
 SERVICES = ("docs/database.md", "docs/api.md", "docs/executors.md", "docs/meta-model.md", "docs/dagster.md")
-WALKED = {*EVIDENCE, *SERVICES, "README.md", "docs/governance.md", "docs/outcomes.md"}
+WALKED = {*EVIDENCE, *SERVICES, "README.md", "docs/governance.md", "docs/operations.md", "docs/outcomes.md"}
 FOLLOWED_ELSEWHERE = {
-    "docs/operations.md": "meta_pipeline_tests/orchestration follows it on a server of its own",
     "docs/search.md": "its commands take minutes, or a winner; meta_pipeline_tests/cli/test_search.py runs short ones",
 }
 
@@ -147,6 +146,33 @@ def test_outcomes_are_followed_on_a_change_of_the_lab(walk: Walk, database: Data
     record([run], into=RunStore(database, actor="ann", clock=lambda: now))
     applied(database, "short_scale", 0.5, strategy_id="LAB_TREND", now=now)
     walk.page("docs/outcomes.md")
+
+
+@pytest.mark.database
+def test_an_operator_backs_up_and_changes_keys_and_tokens(walk: Walk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STATE", str(walk.folder))
+    (walk.folder / "backups").mkdir()
+    walk.before = {
+        # The one that signs before the page begins.
+        "meta-pipeline policy keys new": lambda: walk.shell.ask("policy", "keys", "new"),
+        "meta-pipeline policy keys retire": lambda: name_the_first(walk, "policy", "keys"),
+        "meta-pipeline approvers register": lambda: walk.shell.ask("approvers", "add", "Bob"),
+        "meta-pipeline approvers revoke-key": lambda: name_the_key_of_bob(walk),
+        "meta-pipeline tokens revoke": lambda: name_the_first(walk, "tokens"),
+    }
+    walk.page("docs/operations.md")
+    assert len(list((walk.folder / "backups").glob("loop-*.backup"))) == 1
+
+
+def name_the_first(walk: Walk, *group: str) -> None:
+    """Put the first that a command lists in the place of the page's KEY or ID."""
+    one = walk.shell.ask(*group, "list")[group[-1]][0]
+    walk.values |= dict.fromkeys(("KEY", "ID"), one.get("key_id") or one["token_id"])
+
+
+def name_the_key_of_bob(walk: Walk) -> None:
+    with walk.database.connect() as connection:
+        walk.values["KEY"] = connection.execute(text("SELECT key_id FROM approver_keys")).scalar_one()
 
 
 @pytest.mark.database

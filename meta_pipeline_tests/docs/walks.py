@@ -103,6 +103,9 @@ class Walk:
         """Put what this reader sees in the place of what the page shows."""
         if word in self.values:
             return self.values[word]
+        if "$" in word:
+            shown = subprocess.run(["sh", "-c", f'printf %s "{word}"'], capture_output=True, text=True, check=True)
+            return shown.stdout
         if re.fullmatch(r"prop-[0-9a-f.]+", word):
             return str(self._row(NEWEST_PROPOSAL)[0])
         if re.fullmatch(r"chg-[0-9a-f.]+", word):
