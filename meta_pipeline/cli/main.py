@@ -36,7 +36,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "live": ("live", "The live books: capital, strategies, fills and prices."),
     "policy": ("policy", "The risk policy of the live books: evaluate, status, halt, keys."),
     "search": ("search", "Find a strategy's parameters by Hyperband: run, resume, status, show, export."),
-    "serve": ("serve", "The HTTP API, its metrics and its documentation."),
+    "serve": ("serve", "The web pages, the HTTP API, its metrics and its documentation."),
     "tokens": ("tokens", "Who may use the HTTP API, and for what."),
     "db": ("db", "The database: status, migrate, check, stop, backup, restore."),
     "model": ("model", "Train, judge, verify and replay the meta-model."),

@@ -1,4 +1,4 @@
-"""`meta-pipeline serve`: the HTTP API, its metrics and its documentation."""
+"""`meta-pipeline serve`: the pages, the HTTP API, its metrics and its documentation."""
 
 from typing import Annotated
 
@@ -7,7 +7,7 @@ import typer
 from meta_pipeline.cli import common
 from meta_pipeline.errors import InputError
 
-app = typer.Typer(help="The HTTP API, its metrics and its documentation.")
+app = typer.Typer(help="The web pages, the HTTP API, its metrics and its documentation.")
 
 
 @app.command()
@@ -16,7 +16,7 @@ def serve(
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port.")] = 8000,
     allow_host: Annotated[list[str] | None, typer.Option(help="A name that this server is also called by.")] = None,
 ) -> None:
-    """Serve the API until interrupted. Documentation at /docs, metrics at /metrics.
+    """Serve pages and API until interrupted. Documentation at /docs, metrics at /metrics.
 
     On a loopback address, and until the first token is made, requests act as the user of this machine.
     """
@@ -33,6 +33,6 @@ def serve(
             is_open = context.open_access and not tokens_are_used(connection)
         access = "open to this machine's user" if is_open else "with a token"
         common.console(stderr=True).print(
-            f"http://{host}:{port}/docs ({access}); end with Ctrl-C", markup=False, highlight=False
+            f"http://{host}:{port} ({access}), the API at /docs; end with Ctrl-C", markup=False, highlight=False
         )
         run(context, host=host, port=port)

@@ -4,14 +4,14 @@ It is written when the proposal is saved. Its sha256 is part of what is hashed a
 saw can always be shown again; what may change afterwards (status, checks, who decided) is on the page around it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from meta_pipeline.diagnostics.equity import EquityComparison
 from meta_pipeline.proposals.checks import Check
 from meta_pipeline.proposals.diff import TouchedKey
-from meta_pipeline.proposals.draft import ProposalRecord
+from meta_pipeline.proposals.draft import ProposalDraft, ProposalRecord
 from meta_pipeline.proposals.standing import Standing
 from meta_pipeline.report.approval import Section, TrackRecord, approval_sheet, evidence_of
 from meta_pipeline.report.candidate_charts import contrasts_chart, relative_chart, slices_chart
@@ -20,6 +20,9 @@ from meta_pipeline.report.descriptive import scenarios_table
 from meta_pipeline.report.downside import scenarios_of
 from meta_pipeline.report.html import Chart, Part, document
 from meta_pipeline.report.table import Table, day
+
+Charts: TypeAlias = Mapping[str, tuple[Chart, ...]]
+"""Part -> its charts."""
 
 _ANCHORS: Final = ("change", "effect", "downside", "checks", "difference", "track-record", "exit-plan", "who")
 _AS_PROPOSED: Final = (
@@ -69,8 +72,14 @@ def proposal_html(found: ProposalReport) -> bytes:
     )
 
 
-def proposal_parts(found: ProposalReport) -> tuple[Part, ...]:
-    """Return the eight parts of the approval page, in order; what is not known says so, and why."""
+def proposal_parts(found: ProposalReport, charts: Charts | None = None) -> tuple[Part, ...]:
+    """Return the eight parts of the approval page, in order; what is not known says so, and why.
+
+    Parameters
+    ----------
+    charts
+        What `proposal_charts` returned for this very body, if that is at hand.
+    """
     record = found.record
     sheet = approval_sheet(
         record,
@@ -80,10 +89,10 @@ def proposal_parts(found: ProposalReport) -> tuple[Part, ...]:
         approval_hours=found.approval_hours,
         standing=found.standing,
     )
-    charts = _charts(found)
+    drawn = proposal_charts(record.draft, found.equity) if charts is None else charts
     further = {"downside": _scenarios(found)}
     return tuple(
-        _part(section, anchor, charts.get(anchor, ()), further.get(anchor, ()))
+        _part(section, anchor, drawn.get(anchor, ()), further.get(anchor, ()))
         for section, anchor in zip(sheet.sections, _ANCHORS, strict=True)
     )
 
@@ -104,12 +113,13 @@ def _part(section: Section, anchor: str, charts: tuple[Chart, ...], further: tup
     )
 
 
-def _charts(found: ProposalReport) -> dict[str, tuple[Chart, ...]]:
-    candidate = evidence_of(found.record.draft)
+def proposal_charts(draft: ProposalDraft, equity: EquityComparison | None = None) -> Charts:
+    """Draw the charts of a proposal, by the part that they belong to; they depend on nothing but what is proposed."""
+    candidate = evidence_of(draft)
     if candidate is None:
         return {}
     effect: list[Chart | None] = [contrasts_chart(candidate), relative_chart(candidate)]
-    effect.append(None if found.equity is None else equity_chart(found.equity))
+    effect.append(None if equity is None else equity_chart(equity))
     periods = candidate.stability.sub_periods if candidate.stability else ()
     downside = (
         slices_chart(candidate.regimes, name="by-regime", title="Effect by regime"),

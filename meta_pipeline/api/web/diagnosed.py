@@ -2,12 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from threading import Lock
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import Connection
 
+from meta_pipeline.api.web.drawn import Drawn
 from meta_pipeline.api.web.grid import Cell, Grid, moment
 from meta_pipeline.api.web.pages import link
 from meta_pipeline.store import diagnostics, pages
@@ -17,16 +16,12 @@ if TYPE_CHECKING:
     from meta_pipeline.report.html import Part
 
 NIGHTS: Final = 30
-REMEMBERED: Final = 64
 
 SHOWN: Final = (
     *("data-health", "performance", "effects", "regimes", "overfitting", "stability", "knobs"),
     "why-no-proposal",
 )
 """The parts that the stored report alone is enough for; the others need series, and are in the document."""
-
-# Matplotlib keeps fonts and settings for the whole process.
-DRAWING: Final = Lock()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,8 +38,9 @@ class Diagnosed:
     nights: Grid
 
     def parts(self) -> "Sequence[Part]":
-        """Return the parts of the last report, drawn once for each report: it is named by its content."""
-        return () if self.stored is None else _drawn(_Named(self.stored))
+        """Return the parts of the last report."""
+        stored = self.stored
+        return () if stored is None else _DRAWN.get(stored.report_id, lambda: _parts(stored))
 
 
 def diagnosed(connection: Connection, strategy_id: str) -> Diagnosed:
@@ -76,24 +72,11 @@ def _document(sha256: str | None) -> Cell:
     return Cell(text=sha256[:12], href=link(f"reports/{sha256}"), code=True)
 
 
-@dataclass(frozen=True, eq=False)
-class _Named:
-    """A report, compared by its id, which is a digest of its content."""
-
-    stored: StoredReport
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Named) and other.stored.report_id == self.stored.report_id
-
-    def __hash__(self) -> int:
-        return hash(self.stored.report_id)
+_DRAWN: Final["Drawn[tuple[Part, ...]]"] = Drawn()
 
 
-@lru_cache(maxsize=REMEMBERED)
-def _drawn(named: _Named) -> "tuple[Part, ...]":
+def _parts(stored: StoredReport) -> "tuple[Part, ...]":
     from meta_pipeline.report.strategy_report import StrategyReport, strategy_parts
 
-    stored = named.stored
     found = StrategyReport(strategy_id=stored.strategy_id, night=stored.seen_at.date(), report=stored.report)
-    with DRAWING:
-        return tuple(part for part in strategy_parts(found) if part.anchor in SHOWN)
+    return tuple(part for part in strategy_parts(found) if part.anchor in SHOWN)

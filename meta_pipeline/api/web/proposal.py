@@ -14,7 +14,7 @@ from meta_pipeline.api.context import Context, Ctx
 from meta_pipeline.api.forms import DecisionForm
 from meta_pipeline.api.problems import ProblemError
 from meta_pipeline.api.representations import proposal_etag
-from meta_pipeline.api.web.diagnosed import DRAWING
+from meta_pipeline.api.web.drawn import drawn
 from meta_pipeline.api.web.grid import history_grid
 from meta_pipeline.api.web.pages import PageRoute, fault_of, form_of, see, show
 from meta_pipeline.api.web.visitor import Visitor, Visits
@@ -157,8 +157,7 @@ def _shown(
         approval_hours=context.settings.approval_hours,
         standing=standing,
     )
-    with DRAWING:
-        parts = proposal_parts(found)
+    parts = proposal_parts(found, drawn(record))
     return show(
         "proposal.html",
         title=f"Proposal {record.proposal_id}",
