@@ -94,7 +94,7 @@ def test_the_documents_name_every_asset_job_sensor_schedule_and_check_and_what_t
     checks = {key.name for key in graph.asset_check_keys}
     named = checks | {key.to_user_string() for key in graph.get_all_asset_keys()}
     named |= {job.name for job in REPOSITORY.get_all_jobs() if not job.name.startswith("__")}
-    named |= {started.name for started in (*REPOSITORY.sensor_defs, *REPOSITORY.schedule_defs)}
+    named |= {sensor.name for sensor in REPOSITORY.sensor_defs} | {each.name for each in REPOSITORY.schedule_defs}
     described = (ROOT / "docs/dagster.md").read_text(encoding="utf-8")
     assert {name for name in named if f"`{name}`" not in described} == set()
     mended = (ROOT / "docs/operations.md").read_text(encoding="utf-8")
