@@ -15,6 +15,7 @@ from meta_pipeline.evidence.expected_value.ledger import Floats
 COLD: Final = (1.702, 0.0)  # logistic(1.702 x) is Phi(x) within 0.01: with nothing learned, the cold rule
 _PRIOR: Final = 3.0  # weight of the cold rule, as a ridge
 _STEPS: Final = 50
+_CLOSE: Final = 1e-10
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +43,7 @@ def log_odds(rate: Floats) -> Floats:
 
 
 def fit_win_odds(score: Floats, habit: Floats, effects: Floats) -> WinOdds:
-    """Fit by penalised maximum likelihood (Newton's method), starting from and shrunk towards the cold rule.
+    """Fit by penalised maximum likelihood, starting from and shrunk towards the cold rule.
 
     Parameters
     ----------
@@ -54,17 +55,45 @@ def fit_win_odds(score: Floats, habit: Floats, effects: Floats) -> WinOdds:
     Notes
     -----
     A mirrored row has the features and the label of its original turned around, hence the same likelihood: each row
-    counts twice. Neither coefficient is let below zero, where a better claim would mean worse odds.
+    counts twice. Neither coefficient is let below zero, where a better claim would mean worse odds: where one would
+    be, it is zero, and the other is fitted alone.
     """
     x = np.column_stack([score, habit])
     won = np.where(effects == 0, 0.5, (effects > 0).astype(np.float64))
-    beta = np.asarray(COLD)
+    beta = _fit(x, won, (0, 1))
+    negative = [i for i in range(2) if beta[i] < 0]
+    if len(negative) == 1:
+        beta = _fit(x, won, (1 - negative[0],))
+    return WinOdds(score=max(float(beta[0]), 0.0), habit=max(float(beta[1]), 0.0))
+
+
+def _fit(x: Floats, won: Floats, free: tuple[int, ...]) -> Floats:
+    """Minimise over some coefficients, the others being zero, by Newton's method.
+
+    A step that does not lower the loss is halved until it does: far from the minimum the curve is flat, and a whole
+    step would end beyond it.
+    """
+    beta = np.zeros(2)
+    beta[list(free)] = [COLD[i] for i in free]
+    loss = _loss(x, won, beta)
     for _ in range(_STEPS):
         p = expit(x @ beta)
-        pull = [2 * fsum((x[:, i] * (won - p)).tolist()) - _PRIOR * (beta[i] - COLD[i]) for i in range(2)]
-        curve = [[2 * fsum((x[:, i] * x[:, j] * p * (1 - p)).tolist()) for j in range(2)] for i in range(2)]
-        step = np.linalg.solve(np.asarray(curve) + _PRIOR * np.eye(2), np.asarray(pull))
-        beta = beta + step
-        if float(np.max(np.abs(step))) < 1e-10:
+        pull = [2 * fsum((x[:, i] * (won - p)).tolist()) - _PRIOR * (beta[i] - COLD[i]) for i in free]
+        curve = [[2 * fsum((x[:, i] * x[:, j] * p * (1 - p)).tolist()) for j in free] for i in free]
+        step = np.zeros(2)
+        step[list(free)] = np.linalg.solve(np.asarray(curve) + _PRIOR * np.eye(len(free)), np.asarray(pull))
+        if float(np.max(np.abs(step))) < _CLOSE:
             break
-    return WinOdds(score=max(float(beta[0]), 0.0), habit=max(float(beta[1]), 0.0))
+        lower = _loss(x, won, beta + step)
+        while lower > loss and float(np.max(np.abs(step))) >= _CLOSE:
+            step = step / 2
+            lower = _loss(x, won, beta + step)
+        beta, loss = beta + step, lower
+    return beta
+
+
+def _loss(x: Floats, won: Floats, beta: Floats) -> float:
+    """Return minus the log-likelihood, every row counted twice, and the ridge."""
+    odds = x @ beta
+    ridge = _PRIOR / 2 * fsum((beta[i] - COLD[i]) ** 2 for i in range(2))
+    return 2 * fsum((np.logaddexp(0.0, odds) - won * odds).tolist()) + ridge
