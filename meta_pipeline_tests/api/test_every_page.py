@@ -5,6 +5,7 @@ import re
 from base64 import b64encode
 from html.parser import HTMLParser
 from pathlib import Path
+from urllib.parse import quote
 
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
@@ -107,6 +108,16 @@ def test_hostile_text_is_text_on_every_page_and_the_one_script_is_ours(database:
         assert not any(found.inside), one
         if one.path != "/pages/sign-in":
             assert "{{7*7}}" in found.text, one
+
+
+def test_an_error_shows_what_was_asked_for_as_text(database: Database, tmp_path: Path) -> None:
+    seed(database, settings_of(tmp_path))
+    client = client_of(database, tmp_path)
+    for place in ("", "strategy?id=", "search?name=", "proposals/", "changes/", "models/", "policy?scope="):
+        answer = client.get(f"/pages/{place}{quote(SHORT_HOSTILE)}")
+        assert answer.status_code in {404, 422}, place
+        found = Elements(answer.text)
+        assert (found.running, found.scripts, "\u202e" in answer.text) == ([], [], False), place
 
 
 def _filled(ids: dict[str, str]) -> list[Address]:

@@ -17,7 +17,7 @@ from meta_pipeline.errors import ArtifactBroken, InputError
 from meta_pipeline.proposals.drafting import draft
 from meta_pipeline.report.drawings import Bar, intervals_drawing
 from meta_pipeline.report.files import report_files
-from meta_pipeline.report.html import render, style_sheet
+from meta_pipeline.report.html import coded, render, style_sheet
 from meta_pipeline.report.proposal_report import ProposalReport, proposal_html
 from meta_pipeline.report.svg import svg
 from meta_pipeline.report.text import visible
@@ -179,6 +179,19 @@ def test_a_report_file_is_named_by_its_sha256_and_another_content_is_noticed(tmp
         files.get(name)
     with pytest.raises(InputError, match="not the sha256"):
         files.get("../" + name)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("with `meta-pipeline revert`, at once", "with <code>meta-pipeline revert</code>, at once"),
+        ("`<b>`<i>", "<code>&lt;b&gt;</code>&lt;i&gt;"),
+        ("5 ` and <b>", "5 ` and &lt;b&gt;"),
+        ("\u202e", "\\u202e"),
+    ],
+)
+def test_what_stands_between_backticks_is_code_and_text_all_the_same(text: str, expected: str) -> None:
+    assert str(coded(text)) == expected
 
 
 def test_a_template_that_is_not_given_what_it_needs_fails_instead_of_leaving_it_out() -> None:

@@ -26,7 +26,7 @@ from meta_pipeline.store.policies import PolicyRecord
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
-ROWS: Final = 30
+ROWS: Final = 15
 CHARTED: Final = 400
 """Policies that the chart of the mode shows: at one per half hour, the last eight days."""
 
