@@ -1,6 +1,6 @@
 """Real prices, walk forward, with all of `propose()`: every rule between the decision core and a proposal.
 
-Run: python -m benchmarks.proposal_quality.real_proposals [--write] [--incumbents 2] [--seed 20261121]
+Run: python -m benchmarks.proposal_quality.real_proposals [--write] [--incumbents N] [--seed 20261121]
 
 The campaigns are those of `real_prices` on the lab's markets, with their daily returns: what a nightly run reads. The
 decision core is judged alone there; here it is asked through `propose()`, with contrasts, grades, multiplicity, the
@@ -29,12 +29,13 @@ AS_DECLARED, UNLIMITED = "propose(), as the lab declares", "propose(), no limits
 _HEAD: Final = """\
 # `propose()` on real prices
 
-Written by `{command}`; do not edit. {n} campaigns of the lab's {families} families on its {markets} markets, decisions
-of {first} to {last}: a random configuration is live, 40 configurations are run around it on five years, every single
-change of it is judged by the next two, at the live configuration, mean over markets. The same campaigns as in
-[proposal-quality.md](proposal-quality.md), which judges the decision core alone: there nothing stops a claim but the
-switching cost. Here every rule of `propose()` has its say, on daily returns, and the ledger of outcomes grows from year
-to year as it does at night; each decision knows what had ended before it. {seconds} CPU seconds.
+Written by `{command}`; do not edit. {n} campaigns
+of the lab's {families} families on its {markets} markets, decisions of {first} to {last}: a random configuration is
+live, 40 configurations are run around it on five years, every single change of it is judged by the next two, at the
+live configuration, mean over markets. Campaigns are drawn as in [proposal-quality.md](proposal-quality.md), which
+judges the decision core alone: there nothing stops a claim but the switching cost. Here every rule of `propose()` has
+its say, on daily returns, and the ledger of outcomes grows from year to year as it does at night; each decision knows
+what had ended before it. {seconds} CPU seconds.
 
 ## What is proposed
 
@@ -45,11 +46,11 @@ worse off. Brier: of the changes that moved returns; a constant has .2500.
 
 _RULES: Final = """\
 
-## What each rule stopped, and what came of it
+## What each rule stopped: {name}
 
-All candidates of `{name}`. Realised: the mean change of the annualised Sharpe ratio in the two years after, at the live
-configuration. A rule that stops what would have gained costs that much; one that stops what would have lost earns it.
-The rules are applied in an order ([concepts.md](concepts.md#why-no-proposal-is-an-answer)), and a candidate is counted
+All candidates of {name}. Realised: the mean change of the annualised Sharpe ratio in the two years after, at
+the live configuration. A rule that stops what would have gained costs that much; one that stops what would have lost
+earns it. The rules ([concepts.md](concepts.md#why-no-proposal-is-an-answer)) have an order, and a candidate is counted
 under the first that stops it.
 """
 
@@ -185,7 +186,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--write", action="store_true", help="write docs/proposals-on-real-prices.md")
     parser.add_argument("--seed", type=int, default=SEED)
-    parser.add_argument("--incumbents", type=int, default=1, help="random incumbents per family and year")
+    parser.add_argument("--incumbents", type=int, default=2, help="random incumbents per family and year")
     options = parser.parse_args()
     start = time.process_time()
     drawn = [

@@ -47,7 +47,7 @@ def experiments(
     def human(console: "Console") -> None:
         from meta_pipeline.report.experiment_plan import missing_runs_table, more_evidence_table
 
-        console.print(missing_runs_table(plan.runs).first(40).rich())
+        console.print(missing_runs_table(plan.runs, n_runs=len(plan.runs)).first(40).rich())
         console.print(more_evidence_table(plan.more_evidence).first(40).rich())
         if output is not None:
             console.print(f"Written to {output}.", markup=False)

@@ -69,8 +69,8 @@ class DiagnosticsReport:
     suppressed
         Why nothing is proposed: number of candidates by the rule that stopped them.
     missing_runs, n_missing_runs, more_evidence
-        What to run next: the first hundred runs that would identify what is not, how many there are, and how much
-        more evidence the other changes would need for an effect that is worth finding.
+        What to run next: the first hundred runs that would identify what is not, how many there are (None: not known),
+        and how much more evidence the other changes would need for an effect that is worth finding.
     insufficient_data
         A sentence, when the engine had too little to judge any change; else None.
     """
@@ -100,7 +100,7 @@ class DiagnosticsReport:
     descriptive: Descriptive = field(default_factory=Descriptive)
     suppressed: Mapping[str, int] = field(default_factory=dict)
     missing_runs: tuple[MissingRun, ...] = ()
-    n_missing_runs: int = 0
+    n_missing_runs: int | None = 0
     more_evidence: tuple[MoreEvidence, ...] = ()
     insufficient_data: str | None = None
 

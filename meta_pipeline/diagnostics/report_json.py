@@ -29,27 +29,53 @@ from meta_pipeline.proposals.experiment_plan import MissingRun, MoreEvidence
 Json = Mapping[str, Any]
 
 _LISTS_OF_SLICES: Final = ("by_market", "by_regime", "by_sector")
+_NEW_VIEWS: Final = ("across_configurations", "across_markets", "scenarios")
+_OLDER: Final = "an older version wrote this report; the next night computes it"
 _FINDINGS: Final = ("underperforming", "high_risk", "pareto")
 
 
 def report_from_json(data: Json) -> DiagnosticsReport:
-    """Read a report that `DiagnosticsReport.to_json` wrote.
+    """Read a report that `DiagnosticsReport.to_json` wrote, or that of the version before it did.
+
+    What that one did not look at is None, and says so.
 
     Raises
     ------
     InputError
         If it has another format, or a field is missing.
     """
-    if data.get("format") != REPORT_FORMAT:
+    if data.get("format") not in {2, REPORT_FORMAT}:
         raise InputError(
-            f"the report has format {data.get('format')!r}, this version reads {REPORT_FORMAT}; compute it anew"
+            f"the report has format {data.get('format')!r}, this version reads 2 and {REPORT_FORMAT}; compute it anew"
         )
     try:
-        return _report(data)
+        return _report(_of_format_2(data) if data["format"] == 2 else data)
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(
             f"this is not a report as this version writes it ({type(error).__name__}: {error}); compute it anew"
         ) from error
+
+
+def _of_format_2(data: Json) -> Json:
+    """Bring a report that an older version wrote into the present form; what it did not look at is not known."""
+    old = dict(data["descriptive"])
+    old |= dict.fromkeys(("r_squared", *_NEW_VIEWS, "challenger"))
+    old["missing"] = {**old["missing"], **dict.fromkeys(("r_squared", *_NEW_VIEWS), _OLDER)}
+    if old["live"] is not None:
+        old["live"] = _live_of_format_2(old["live"])
+    new = {"missing_runs": (), "n_missing_runs": None, "more_evidence": ()}
+    return {**data, **new, "descriptive": old}
+
+
+def _live_of_format_2(live: Json) -> Json:
+    parts = {name: value for name, value in live.items() if name not in {"expected_shortfall", "tail_index"}}
+    missing = {name: why for name, why in live["missing"].items() if name in parts}
+    known = {"expected_shortfall": live["expected_shortfall"], "hill_index": live["tail_index"]}
+    unknown = ("expected_shortfall", "hill_index", "extreme_shortfall", "pareto_shape")
+    tail = {"n_days": live["n_days"], "n_excesses": 0, **known}
+    tail["missing"] = {name: _OLDER for name in unknown if known.get(name) is None}
+    regimes = [{"share": None, **one} for one in live["regimes"]]
+    return {**parts, "regimes": regimes, "tail": tail, "missing": {**missing, "worst_regime_sharpe": _OLDER}}
 
 
 def _report(data: Json) -> DiagnosticsReport:

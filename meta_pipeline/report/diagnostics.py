@@ -45,7 +45,7 @@ def diagnostics_tables(report: DiagnosticsReport) -> tuple[Table, ...]:
         *descriptive_tables(report.descriptive),
         suppressed_counts_table(report.suppressed),
         missing_runs_table(report.missing_runs, n_runs=report.n_missing_runs),
-        more_evidence_table(report.more_evidence),
+        more_evidence_table(report.more_evidence, known=report.n_missing_runs is not None),
     )
 
 

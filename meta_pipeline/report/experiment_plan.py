@@ -1,6 +1,7 @@
 """What to run next, as tables: the runs that are missing, and how much more evidence the rest would need."""
 
 from collections.abc import Sequence
+from typing import Final
 
 from meta_pipeline.canonical import canonical_json
 from meta_pipeline.proposals.candidate_json import level_from_json
@@ -8,12 +9,13 @@ from meta_pipeline.proposals.experiment_plan import MissingRun, MoreEvidence
 from meta_pipeline.report.table import Column, Kind, Table
 from meta_pipeline.report.tables import change_text
 
+OLDER: Final = "Not known: an older version wrote this report; the next night computes it anew."
 
-def missing_runs_table(runs: Sequence[MissingRun], *, n_runs: int | None = None) -> Table:
-    """Show the missing runs; `n_runs` where there are more than are at hand."""
-    count = len(runs) if n_runs is None else n_runs
+
+def missing_runs_table(runs: Sequence[MissingRun], *, n_runs: int | None) -> Table:
+    """Show missing runs, of which there may be more than are at hand; None: nobody looked."""
     return Table(
-        title=f"Missing runs ({count:,})",
+        title="Missing runs" if n_runs is None else f"Missing runs ({n_runs:,})",
         columns=(
             Column(key="market", header="Market"),
             Column(key="window", header="Window"),
@@ -29,12 +31,13 @@ def missing_runs_table(runs: Sequence[MissingRun], *, n_runs: int | None = None)
             }
             for run in runs
         ),
-        empty="None: every change that the runs hint at is identified.",
+        empty=OLDER if n_runs is None else "None: every change that the runs hint at is identified.",
     )
 
 
-def more_evidence_table(more: Sequence[MoreEvidence]) -> Table:
-    """Show how much more evidence the other changes would need."""
+def more_evidence_table(more: Sequence[MoreEvidence], *, known: bool = True) -> Table:
+    """Show how much more evidence the other changes would need; not `known`: nobody looked."""
+    none = "None: of the changes tested on returns, an effect of this size would have been found."
     return Table(
         title="More evidence",
         columns=(
@@ -58,5 +61,5 @@ def more_evidence_table(more: Sequence[MoreEvidence]) -> Table:
             }
             for one in more
         ),
-        empty="None: of the changes tested on returns, an effect of this size would have been found.",
+        empty=none if known else OLDER,
     )

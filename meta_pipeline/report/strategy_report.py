@@ -90,6 +90,7 @@ def strategy_html(found: StrategyReport) -> bytes:
 def strategy_parts(found: StrategyReport) -> tuple[Part, ...]:
     """Return the parts of the report, in order; what is not known says so, and why."""
     report = found.report
+    looked = report.n_missing_runs is not None
     return (
         Part(heading="Data health", anchor="data-health", tables=(data_health_table(report),)),
         Part(heading="Performance", anchor="performance", tables=(performance_table(report),)),
@@ -148,7 +149,7 @@ def strategy_parts(found: StrategyReport) -> tuple[Part, ...]:
             sentences=(_NEXT,),
             tables=(
                 missing_runs_table(report.missing_runs, n_runs=report.n_missing_runs).first(MAX_CONFIGURATIONS),
-                more_evidence_table(report.more_evidence).first(MAX_CONFIGURATIONS),
+                more_evidence_table(report.more_evidence, known=looked).first(MAX_CONFIGURATIONS),
             ),
         ),
     )

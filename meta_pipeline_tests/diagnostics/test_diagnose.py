@@ -14,7 +14,8 @@ from meta_pipeline.diagnostics.records import DataHealth, Thresholds
 from meta_pipeline.diagnostics.report_json import report_from_json
 from meta_pipeline.errors import InputError, InsufficientData
 from meta_pipeline.evidence.panel import RunPanel
-from meta_pipeline.proposals.candidate import Effect, Note, Proposed, Rule, SliceEffect, Stability
+from meta_pipeline.proposals.candidate import Effect, Note, Proposed, Rule, SliceEffect, Stability, finite
+from meta_pipeline.report.diagnostics import diagnostics_markdown
 from meta_pipeline_tests.diagnostics.builders import KNOBS, LIVE, Run, nothing_proposed, panel, run
 from meta_pipeline_tests.report.builders import candidate
 
@@ -201,7 +202,7 @@ def test_a_report_reads_back_as_it_was_written() -> None:
 
 def test_a_report_of_another_version_is_refused_in_words() -> None:
     data = diagnosed(panel(SIX)).to_json()
-    with pytest.raises(InputError, match=r"format 99, this version reads 3; compute it anew"):
+    with pytest.raises(InputError, match=r"format 99, this version reads 2 and 3; compute it anew"):
         report_from_json(data | {"format": 99})
     del data["knobs"]
     with pytest.raises(InputError, match=r"not a report.*knobs"):
@@ -225,3 +226,34 @@ def test_states_that_do_not_add_up_are_refused() -> None:
 def test_thresholds_that_make_no_sense_are_refused(changes: dict[str, float], said: str) -> None:
     with pytest.raises(InputError, match=said):
         Thresholds(**changes)  # type: ignore[arg-type]
+
+
+def test_a_report_that_an_older_version_wrote_is_read_and_what_it_did_not_look_at_is_not_known() -> None:
+    labels = np.array(["calm"] * 250 + ["crisis"] * 250)
+    now = diagnosed(panel(SIX), regimes={"": labels})
+    data = json.loads(canonical_json(now.to_json()))
+    for name in ("missing_runs", "n_missing_runs", "more_evidence"):
+        del data[name]
+    views = data["descriptive"]
+    for name in ("r_squared", "across_configurations", "across_markets", "scenarios", "challenger"):
+        del views[name]
+    for knob in views["knobs"]:
+        del knob["permutation"]
+    tail = views["live"].pop("tail")
+    views["live"] |= {"expected_shortfall": tail["expected_shortfall"], "tail_index": tail["hill_index"]}
+    del views["live"]["worst_regime_sharpe"]
+    for regime in views["live"]["regimes"]:
+        del regime["share"]
+    read = report_from_json(data | {"format": 2})
+    assert read.overfitting == report_from_json(json.loads(canonical_json(now.to_json()))).overfitting
+    assert read.n_missing_runs is None
+    live, before = read.descriptive.live, now.descriptive.live
+    assert live is not None
+    assert before is not None
+    assert live.tail.expected_shortfall == finite(before.tail.expected_shortfall)
+    assert live.worst_regime == before.worst_regime
+    for view in ("r_squared", "across_configurations", "across_markets", "scenarios"):
+        assert getattr(read.descriptive, view) is None
+        assert "the next night computes it" in read.descriptive.missing[view]
+    shown = diagnostics_markdown(read)
+    assert shown.count("an older version wrote this report") >= 6
