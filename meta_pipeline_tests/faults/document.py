@@ -27,8 +27,9 @@ class Found:
 
     Parameters
     ----------
-    seconds, processors
-        How long it took, on how many processors.
+    seconds, processors, load
+        How long it took, on how many processors, and how many processes wanted one at its end (the load average of
+        five minutes): above that of an idle machine others ran beside it.
     """
 
     cells: tuple[Cell, ...]
@@ -37,6 +38,7 @@ class Found:
     began: datetime
     seconds: float
     processors: int
+    load: float
 
 
 def summary(found: Found) -> str:
@@ -103,7 +105,7 @@ def text(found: Found) -> str:
 def _written(found: Found) -> str:
     return (
         f"`make test-faults` wrote this page on {found.began:%Y-%m-%d}, in {found.seconds / 60:.1f} minutes "
-        f"on {found.processors} processors. {summary(found)}"
+        f"on {found.processors} processors with a load of {found.load:.1f}. {summary(found)}"
     )
 
 

@@ -31,8 +31,8 @@ _CHANGES: Final[tuple[tuple[str, Level], ...]] = (
     *(("alpha", 0.5), ("alpha", ABSENT), ("lookback", 21), ("lookback", 126), ("portfolio_id", "P9")),
 )
 ALLOWED: Final = tuple(one for one in _CHANGES if one not in (("risk.max_vol", 5.0), ("portfolio_id", "P9")))
-DISTURBANCES: Final = ("time", "approver leaves", "freeze", "key", "limit", "knob", "rival")
-"""What may come between an approval and its apply."""
+BRAKES: Final = ("freeze", "limit")
+"""What stops an apply for a while."""
 
 PICK = st.integers(0, 239)
 FOUR = st.tuples(PICK, PICK, PICK, PICK)
@@ -85,11 +85,25 @@ class Governance(RuleBasedStateMachine):
                 self.service.revert(one, self.somebody(by[3], "revert"), dry_run=True)
             self.service.revert(one, self.somebody(by[3], "revert"))
 
-    @rule(strategy_id=STRATEGIES, change=PICK, by=FOUR, signed=SIGNED, between=st.sampled_from(DISTURBANCES))
-    def something_comes_in_between(
-        self, strategy_id: str, change: int, by: tuple[int, int, int, int], signed: str | None, between: str
+    @rule(strategy_id=STRATEGIES, change=PICK, by=FOUR)
+    def the_approver_leaves_in_between(self, strategy_id: str, change: int, by: tuple[int, int, int, int]) -> None:
+        self.carry_through(strategy_id, change, by, between="approver leaves")
+
+    @rule(strategy_id=STRATEGIES, change=PICK, by=FOUR)
+    def the_approval_lapses_in_between(self, strategy_id: str, change: int, by: tuple[int, int, int, int]) -> None:
+        self.carry_through(strategy_id, change, by, between="time")
+
+    @rule(strategy_id=STRATEGIES, change=PICK, by=FOUR, between=st.sampled_from(BRAKES))
+    def a_brake_is_put_on_in_between(
+        self, strategy_id: str, change: int, by: tuple[int, int, int, int], between: str
     ) -> None:
-        self.carry_through(strategy_id, change, by, signed=signed, between=between)
+        self.carry_through(strategy_id, change, by, between=between)
+
+    @rule(strategy_id=STRATEGIES, change=PICK, by=FOUR, between=st.sampled_from(["key", "knob", "rival"]))
+    def what_it_rests_on_is_changed_in_between(
+        self, strategy_id: str, change: int, by: tuple[int, int, int, int], between: str
+    ) -> None:
+        self.carry_through(strategy_id, change, by, signed="own" if between == "key" else None, between=between)
 
     @rule(strategy_id=STRATEGIES, change=PICK, by=FOUR, event=st.sampled_from(["edit", "rejection", "rival", "time"]))
     def something_comes_before_the_decision(

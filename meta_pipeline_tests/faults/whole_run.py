@@ -49,7 +49,7 @@ class Depth:
 
 DEPTHS: Final = {
     "quick": Depth(every_fault=False, sequences=10, steps=30, rules=QUICK),
-    "deep": Depth(every_fault=True, sequences=150, steps=40, rules=tuple(MUTATIONS)),
+    "deep": Depth(every_fault=True, sequences=60, steps=40, rules=tuple(MUTATIONS)),
 }
 
 
@@ -81,16 +81,22 @@ def matrix(acts: tuple[str, ...], depth: Depth, until: float) -> list[document.C
     return found
 
 
-def sequences(depth: Depth) -> tuple[Played, list[BrokenRule]]:
-    """Break rules on purpose, and play random sequences with all of them in force."""
+def broken_rules(depth: Depth) -> list[BrokenRule]:
+    """Break rules on purpose, one after the other, and see whether the sequences notice."""
     rules = []
     with _site() as site:
         for rule in break_rules(site.database, depth.rules):
             _say(f"broken on purpose: {rule.name:<44} -> {document.verdict(rule)}")
             rules.append(rule)
+    return rules
+
+
+def sequences(depth: Depth) -> Played:
+    """Play random sequences with all rules in force."""
+    with _site() as site:
         played = play(site.database, examples=depth.sequences, steps=depth.steps)
     _say(f"random sequences: {played.sequences}, with {played.acts} acts")
-    return played, rules
+    return played
 
 
 def _cell(site: Site, act: str, step: str, fault: str, name: str, until: float) -> document.Cell:
@@ -127,9 +133,9 @@ def run(name: str, *, minutes: float) -> int:
     with ProcessPoolExecutor(max_workers=2, mp_context=context()) as pool:
         first = pool.submit(matrix, SHARES[0], depth, until)
         second = pool.submit(matrix, SHARES[1], depth, until)
-        third = pool.submit(sequences, depth)
+        third, fourth = pool.submit(broken_rules, depth), pool.submit(sequences, depth)
         cells = [*first.result(), *second.result()]
-        played, rules = third.result()
+        rules, played = third.result(), fourth.result()
     found = document.Found(
         cells=tuple(cells),
         played=played,
@@ -137,6 +143,7 @@ def run(name: str, *, minutes: float) -> int:
         began=began,
         seconds=time.time() - started,
         processors=os.cpu_count() or 1,
+        load=os.getloadavg()[1],
     )
     missing = sorted(set(failpoints.STEPS) - {cell.step for cell in cells})
     for outcome, count in sorted(Counter(cell.outcome for cell in cells).items()):
