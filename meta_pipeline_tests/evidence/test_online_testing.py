@@ -36,6 +36,12 @@ def test_the_levels_are_those_worked_out_by_hand() -> None:
     assert found[1].level == pytest.approx(0.0024664457, rel=1e-6)
 
 
+def test_a_p_value_at_the_level_is_a_discovery_and_one_above_it_is_none() -> None:
+    state = LordPlusPlus(alpha=0.1)
+    assert state.test(state.level)[1].rejected
+    assert not state.test(math.nextafter(state.level, 1))[1].rejected
+
+
 def test_the_weights_never_spend_more_than_there_is_and_nearly_all_of_it() -> None:
     def weight(j: float) -> float:
         return math.log(j) / (j * math.exp(math.sqrt(math.log(j))))

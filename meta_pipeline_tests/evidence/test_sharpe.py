@@ -1,4 +1,5 @@
 import math
+from statistics import NormalDist
 
 import pytest
 
@@ -30,6 +31,16 @@ def test_the_deflated_sharpe_ratio_of_the_paper() -> None:
     )
     assert found == pytest.approx(0.9003968, abs=5e-8)
     assert expected_maximum_sharpe_ratio(100, 0.5 / 250) == pytest.approx(0.113172, abs=5e-7)
+
+
+def test_a_deflated_sharpe_ratio_by_the_convention_of_2025_takes_the_variance_at_what_luck_gives() -> None:
+    sharpe, luck = 2.5 / math.sqrt(250), expected_maximum_sharpe_ratio(100, 0.5 / 250)
+    found = deflated_sharpe_ratio(
+        sharpe, 1250, n_trials=100, variance_of_trials=0.5 / 250, skewness=-3, kurtosis=10, variance_at="null"
+    )
+    scale = math.sqrt(1 + 3 * luck + 9 / 4 * luck**2)
+    assert found == pytest.approx(NormalDist().cdf((sharpe - luck) * math.sqrt(1250) / scale))
+    assert found > 0.91  # and 0.9003968 at the estimate
 
 
 def test_the_expected_maximum_of_many_trials() -> None:

@@ -281,6 +281,13 @@ def test_a_knob_with_a_value_per_run_is_held_fixed_and_asks_for_a_grid() -> None
     assert {note.code: note.count for note in found.notes}["too_many_values"] == 120
 
 
+def test_trials_of_before_are_counted_beside_those_of_the_panel(strong: RunPanel) -> None:
+    here, before = ask(strong), propose(strong, knobs=knobs(), live=LIVE, parameters=replace(FAST, prior_trials=400))
+    assert here.n_trials == strong.n_runs
+    assert before.n_trials == here.n_trials + 400
+    assert {one.n_trials for one in before.candidates} == {before.n_trials}
+
+
 def test_parameters_out_of_range_are_named() -> None:
     with pytest.raises(InputError, match="alpha is 0"):
         Parameters(alpha=0)
