@@ -18,7 +18,7 @@ from meta_pipeline.store.outcome_days import span_of
 from meta_pipeline.store.run_replay import StoredRuns
 from meta_pipeline_tests.backtests.runs import trading_days
 from meta_pipeline_tests.proposals.governed import LIVE
-from meta_pipeline_tests.store.governed import NOW, actions, approved, decide, declare, live, prepare
+from meta_pipeline_tests.store.governed import NOW, actions, approved, by_hand, decide, declare, live, prepare
 from meta_pipeline_tests.store.invariants import check_invariants
 from meta_pipeline_tests.store.known_truth import MARKET, after, hand_in_runs, settings
 
@@ -224,6 +224,12 @@ def test_a_bad_change_that_raised_risk_is_reverted_by_itself_only_if_that_is_all
     with database.connect() as connection:
         (said,) = [one for one in examine_loop(connection, settings(), NOW) if one.what == "outcomes"]
     assert (said.level, change_id in said.text) == ("WARN", True)
+    turn = "UPDATE strategy_knobs SET risk_direction = :to WHERE path = 'risk.max_vol' AND risk_direction = :of"
+    assert by_hand(database, turn, of="higher_is_riskier", to="unknown") == 1
+    unknown = auto_revert.act_on(database, change_id, now=NOW + timedelta(days=60), settings=settings(auto_revert=True))
+    assert unknown is not None
+    assert (unknown.reverted, "its effect on risk: unknown" in unknown.text) == (False, True)
+    by_hand(database, turn, of="unknown", to="higher_is_riskier")
     again = judging.judge_all(database, now=NOW + timedelta(days=60), settings=settings(auto_revert=True))
     (done,) = again.recommendations
     assert done.reverted

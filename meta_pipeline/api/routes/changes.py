@@ -15,7 +15,7 @@ from meta_pipeline.api.pages import Cursor, Limit, moment_and_id, number, page
 from meta_pipeline.api.problems import problem_responses
 from meta_pipeline.api.representations import change_etag, change_json, entry_json
 from meta_pipeline.api.strict_route import StrictRoute
-from meta_pipeline.store import anchors, applied_together, changes, governance, pages
+from meta_pipeline.store import anchors, applied_together, change_outcomes, changes, governance, pages
 from meta_pipeline.store.changes import ChangeRecord
 
 router = APIRouter(prefix="/api/v1", tags=["changes"], route_class=StrictRoute)
@@ -54,6 +54,7 @@ async def list_changes(
 async def get_change(context: Ctx, _: Reader, change_id: ChangeId) -> Response:
     """Return one change; its ETag names whether it is in force.
 
+    `outcome` is the last look at what it did: effect, interval, guardrails and verdict; null before the first.
     `together` names the changes that were applied in the same transaction: they are judged as one.
     """
 
@@ -61,8 +62,10 @@ async def get_change(context: Ctx, _: Reader, change_id: ChangeId) -> Response:
         with context.database.connect() as connection:
             record = changes.get(connection, change_id)
             batch = applied_together.applied_with(connection, change_id)
+            look = change_outcomes.latest_look(connection, change_id)
         others = [one.change_id for one in batch if one.change_id != change_id]
-        return {**change_json(record), "together": others}, change_etag(record)
+        outcome = None if look is None else {**look.body, "simulated": look.simulated}
+        return {**change_json(record), "together": others, "outcome": outcome}, change_etag(record)
 
     shown, tag = await in_thread(read)
     return json_response(shown, headers={"ETag": tag})
