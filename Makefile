@@ -18,14 +18,14 @@ UV := $(BIN)/uv pip install --quiet --python $(BIN)/python
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
 
-run: install ## the whole loop once, on real prices: backtests, meta-model, risk policy, proposals
+run: install ## the whole loop once, on real prices: backtests, meta-model, risk policy, search, proposals
 	@$(BIN)/meta-pipeline lab run
 	@$(BIN)/meta-pipeline model train --lab
 	@$(BIN)/meta-pipeline live replay
 	@$(BIN)/meta-pipeline policy evaluate --scope lab
-	@$(BIN)/meta-pipeline nightly
 	@$(BIN)/meta-pipeline search declare FOREST_SP500 --symbols SP500 --set n_folds=3 >/dev/null
 	@$(BIN)/meta-pipeline search run --strategy FOREST_SP500 --r 9
+	@$(BIN)/meta-pipeline nightly
 	@echo; echo "The UI: make dev, then open http://127.0.0.1:3000. One change from approval to undo: make tour."
 
 tour: install ## approve one proposal through the gate, apply it, look at it, revert it

@@ -163,7 +163,8 @@ def _show(
     console.print(open_table(lines).rich())
     console.print(suppressed_counts_table(suppressed).rich())
     where = " (in Dagster's UI: make dev)" if summary.kept else ""
-    console.print(f"{pending:,} runs were pending; run {summary.run_id}{where}", markup=False)
+    counted = "1 run was pending" if pending == 1 else f"{pending:,} runs were pending"
+    console.print(f"{counted}; run {summary.run_id}{where}", markup=False)
     if summary.anchored is not None:
         console.print(f"The audit log verifies, and is anchored at entry {summary.anchored:,}.", markup=False)
     for failed in summary.failed_checks:
