@@ -1,14 +1,19 @@
 """A database in which every page has something to show, with names as hostile or as plain as a test wants."""
 
+from collections.abc import Sequence
 from datetime import timedelta
+from functools import cache
 from hashlib import sha256
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from sqlalchemy import Connection, insert
 
 from meta_pipeline.canonical import JsonValue
+from meta_pipeline.meta_model.artifact_store import FolderStore
+from meta_pipeline.proposals.checks import Check
 from meta_pipeline.proposals.decision import Decision
-from meta_pipeline.proposals.draft import ProposalDraft
+from meta_pipeline.proposals.diff import TouchedKey
+from meta_pipeline.proposals.draft import ProposalDraft, ProposalRecord
 from meta_pipeline.proposals.knobs import Knob, RiskDirection
 from meta_pipeline.proposals.strategy import Strategy
 from meta_pipeline.report.files import ProposalReports, report_files
@@ -83,7 +88,7 @@ def seed(
             _draft("REVERSION", "volatility_target", 0.15, 0.1, "reduces", author, rationale),
             _draft("REVERSION", "lookback", 20, 35, "neutral", author, rationale),
         ]
-        writer = ProposalReports(report_files(settings.home), approval_hours=72, track_record=lambda _: None)
+        writer = _Remembering(report_files(settings.home))
         saved = proposals.save(connection, drafts, now=NOW, lifetime=timedelta(days=14), report=writer)
         assert len(saved.new) == 3, saved
         pending, applied, rejected = saved.new
@@ -133,11 +138,32 @@ def seed(
     }
 
 
+class _Remembering(ProposalReports):
+    """Writes the reports of proposals; the same one is drawn once for all tests."""
+
+    drawn: ClassVar[dict[str, bytes]] = {}
+
+    def __init__(self, files: FolderStore) -> None:
+        super().__init__(files, approval_hours=72, track_record=lambda _: None)
+        self.folder = files
+
+    def __call__(self, record: ProposalRecord, *, checks: Sequence[Check], touched: Sequence[TouchedKey]) -> str:
+        if record.body_digest not in self.drawn:
+            sha256 = super().__call__(record, checks=checks, touched=touched)
+            self.drawn[record.body_digest] = self.folder.get(sha256)
+        return self.folder.put(self.drawn[record.body_digest])
+
+
+@cache
+def _night(strategy: str, poisoned: bool) -> bytes:
+    found = documents.poisoned_diagnostics() if poisoned else documents.diagnostics()
+    return strategy_html(StrategyReport(strategy_id=strategy, night=NOW.date(), report=found))
+
+
 def _diagnosed(connection: Connection, settings: Settings, strategy: str, *, poisoned: bool) -> str:
     """Keep what a night found of a strategy, and its document; return the document's sha256."""
     found = documents.poisoned_diagnostics() if poisoned else documents.diagnostics()
-    page = strategy_html(StrategyReport(strategy_id=strategy, night=NOW.date(), report=found))
-    sha256 = report_files(settings.home).put(page)
+    sha256 = report_files(settings.home).put(_night(strategy, poisoned))
     diagnostics.write_report(connection, found, strategy_id=strategy, now=NOW, page_sha256=sha256)
     return sha256
 
