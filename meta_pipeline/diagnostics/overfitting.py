@@ -16,11 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meta_pipeline.canonical import JsonValue
+from meta_pipeline.diagnostics.absolute import AbsoluteTests, absolute_tests
 from meta_pipeline.diagnostics.configurations import Configurations
 from meta_pipeline.diagnostics.records import Configuration
 from meta_pipeline.evidence.metrics import ZERO_VOLATILITY, summarize
 from meta_pipeline.evidence.panel import RunPanel
-from meta_pipeline.evidence.sharpe import deflated_sharpe_ratio, expected_maximum_sharpe_ratio
+from meta_pipeline.evidence.sharpe import expected_maximum_sharpe_ratio
 from meta_pipeline.proposals.candidate import finite
 
 MINIMUM_DAYS: Final = 20
@@ -119,6 +120,8 @@ class Overfitting:
         The annualised Sharpe ratio that the best of as many trials without skill shows on average.
     deflated_sharpe
         Probability that its true Sharpe ratio is above that; `variance_convention` says how.
+    absolute
+        The same by both conventions, whether it is above zero at all, and how long a record that takes.
     """
 
     n_trials: int
@@ -128,6 +131,7 @@ class Overfitting:
     luck: float | None = None
     deflated_sharpe: float | None = None
     variance_convention: str = "estimate"
+    absolute: AbsoluteTests | None = None
     split_half: SplitHalf = field(default_factory=SplitHalf)
     missing: Mapping[str, str] = field(default_factory=dict)
 
@@ -141,6 +145,7 @@ class Overfitting:
             "luck": finite(self.luck),
             "deflated_sharpe": finite(self.deflated_sharpe),
             "variance_convention": self.variance_convention,
+            "absolute": None if self.absolute is None else self.absolute.to_json(),
             "split_half": self.split_half.to_json(),
             "missing": dict(self.missing),
         }
@@ -176,14 +181,21 @@ def overfitting(
         return _nothing(n_trials, n_effective, why)
     position = int(np.nanargmax(scores.whole))
     root = math.sqrt(periods)
-    luck, deflated, missing = _deflated(panel, found.members[position], scores.whole, n_trials)
+    known = np.sort(scores.whole[np.isfinite(scores.whole)])
+    variance = float(np.var(known, ddof=1)) if len(known) > 1 else None
+    series = summarize(daily_mean(panel, found.members[position]), 1.0)
+    tests = absolute_tests(series, periods, n_trials=n_trials, variance_of_trials=variance)
+    missing = {"deflated_sharpe": tests.missing["deflated"]} if "deflated" in tests.missing else {}
+    if variance is None:
+        missing["luck"] = tests.missing["deflated"]
     return Overfitting(
         n_trials=n_trials,
         n_effective=n_effective,
         best=found.all[position],
         sharpe=float(scores.whole[position]) * root,
-        luck=None if luck is None else luck * root,
-        deflated_sharpe=deflated,
+        luck=None if variance is None else expected_maximum_sharpe_ratio(n_trials, variance) * root,
+        deflated_sharpe=tests.deflated["estimate"],
+        absolute=tests,
         split_half=_split_half(panel, found, scores, root),
         missing=missing,
     )
@@ -239,31 +251,6 @@ def _scores(panel: RunPanel, members: Sequence[NDArray[np.intp]]) -> _Scores:
         series = daily_mean(panel, columns)
         table[:, position] = (_sharpe(series), _sharpe(series[:middle]), _sharpe(series[middle:]))
     return _Scores(whole=table[0], first=table[1], second=table[2])
-
-
-def _deflated(
-    panel: RunPanel, columns: NDArray[np.intp], sharpes: Floats, n_trials: int
-) -> tuple[float | None, float | None, Mapping[str, str]]:
-    """Return the luck per period, the deflated Sharpe ratio, and why either is missing."""
-    known = sharpes[np.isfinite(sharpes)]
-    if len(known) < 2:
-        why = "one configuration only: the spread between trials is not known"
-        return None, None, {"luck": why, "deflated_sharpe": why}
-    variance = float(np.var(np.sort(known), ddof=1))
-    series = daily_mean(panel, columns)
-    best = summarize(series, 1.0)
-    luck = expected_maximum_sharpe_ratio(n_trials, variance)
-    deflated = deflated_sharpe_ratio(
-        float(best.sharpe_ratio[0]),
-        int(best.n_observations[0]),
-        n_trials=n_trials,
-        variance_of_trials=variance,
-        skewness=float(best.skewness[0]),
-        kurtosis=float(best.kurtosis[0]),
-    )
-    if not math.isfinite(deflated):
-        return luck, None, {"deflated_sharpe": "the moments of the returns give the estimate no variance"}
-    return luck, deflated, {}
 
 
 def _split_half(panel: RunPanel, found: Configurations, scores: _Scores, root: float) -> SplitHalf:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
+from meta_pipeline.diagnostics.absolute import AbsoluteTests
 from meta_pipeline.diagnostics.descriptive import Against, Descriptive
 from meta_pipeline.diagnostics.diagnose import REPORT_FORMAT, DiagnosticsReport
 from meta_pipeline.diagnostics.importance import KnobPair, KnobWeight
@@ -64,7 +65,7 @@ def _of_format_2(data: Json) -> Json:
     if old["live"] is not None:
         old["live"] = _live_of_format_2(old["live"])
     new = {"missing_runs": (), "n_missing_runs": None, "more_evidence": ()}
-    return {**data, **new, "descriptive": old}
+    return {**data, **new, "descriptive": old, "overfitting": {"absolute": None, **data["overfitting"]}}
 
 
 def _live_of_format_2(live: Json) -> Json:
@@ -127,7 +128,12 @@ def _effect(data: Json) -> KnobEffect:
 
 
 def _overfitting(data: Json) -> Overfitting:
-    parts = {"best": _configuration(data["best"]), "split_half": SplitHalf(**data["split_half"])}
+    absolute = data["absolute"]
+    parts = {
+        "best": _configuration(data["best"]),
+        "split_half": SplitHalf(**data["split_half"]),
+        "absolute": None if absolute is None else AbsoluteTests(**absolute),
+    }
     return Overfitting(**dict(data) | parts)
 
 

@@ -290,6 +290,7 @@ def overfitting_table(found: Overfitting) -> Table:
             _number(found.deflated_sharpe),
             found.missing.get("deflated_sharpe", f"probability of skill; variance at the {found.variance_convention}"),
         ),
+        *_absolute_rows(found),
         ("Best of the first half", _number(half.in_sample), half.missing.get("in_sample", f"before {half.split_at}")),
         ("The same in the second", _number(half.out_of_sample), half.missing.get("out_of_sample", "out of sample")),
         ("Its rank there", rank, half.missing.get("rank", "")),
@@ -313,6 +314,37 @@ def overfitting_table(found: Overfitting) -> Table:
         ),
         rows=tuple({"what": what, "value": value, "note": note} for what, value, note in rows),
     )
+
+
+def _absolute_rows(found: Overfitting) -> list[tuple[str, Cell, str]]:
+    tests = found.absolute
+    if tests is None:
+        return []
+    why = tests.missing
+    above, years = tests.probabilistic, _number(tests.years, digits=1)
+    at_null = f"that it is above zero; {_number(above.get('null'))} with the variance at the null"
+    return [
+        (
+            "Deflated, by the other convention",
+            _number(tests.deflated.get("null")),
+            why.get("deflated", "variance at the null (2025)"),
+        ),
+        (
+            "Probabilistic Sharpe ratio",
+            _number(above.get("estimate")),
+            why.get("probabilistic", at_null),
+        ),
+        (
+            "Track record needed, years",
+            _number(tests.track_record_years, digits=1),
+            why.get("track_record_years", f"to be above zero at 95 %; there are {years}"),
+        ),
+        (
+            "Backtest needed, years",
+            _number(tests.backtest_years, digits=1),
+            why.get("backtest_years", f"below that, the best of so many trials shows it by luck; there are {years}"),
+        ),
+    ]
 
 
 def _best(configuration: Configuration | None) -> str | None:

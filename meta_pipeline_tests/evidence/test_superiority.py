@@ -34,6 +34,7 @@ def test_a_series_that_is_better_is_found_and_named() -> None:
     found = superior_predictive_ability(returns[:, 1:], returns[:, 0], n_draws=299)
     assert found.p_value <= 0.01
     assert found.p_value_lower <= found.p_value <= found.p_value_upper
+    assert found.p_value_lower >= 1 / 300  # 299 draws can say no more than that
     assert found.best == 4
     assert stepwise_superior(returns[:, 1:], returns[:, 0], n_draws=299) == (4,)
 
