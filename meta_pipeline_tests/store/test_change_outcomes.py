@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from sqlalchemy import text
 
+from meta_pipeline import failpoints
 from meta_pipeline.errors import InputError
 from meta_pipeline.proposals.states import Status
 from meta_pipeline.store import auto_revert, change_outcomes, changes, governance, judging, scorecards
@@ -18,7 +19,7 @@ from meta_pipeline.store.outcome_days import span_of
 from meta_pipeline.store.run_replay import StoredRuns
 from meta_pipeline_tests.backtests.runs import trading_days
 from meta_pipeline_tests.proposals.governed import LIVE
-from meta_pipeline_tests.store.governed import NOW, actions, approved, by_hand, decide, declare, live, prepare
+from meta_pipeline_tests.store.governed import NOW, actions, approved, by_hand, contents, decide, declare, live, prepare
 from meta_pipeline_tests.store.invariants import check_invariants
 from meta_pipeline_tests.store.known_truth import MARKET, after, hand_in_runs, settings
 
@@ -160,6 +161,31 @@ def test_changes_applied_together_are_judged_as_one_against_the_configuration_be
     assert alone.look is not None
     assert alone.look.verdict == "KEEP"
     assert alone.together == ()
+    check_invariants(database)
+
+
+def test_whatever_stops_the_judging_of_several_changes_leaves_none_of_them_half_judged(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepare(database)
+    hand_in_runs(database, "STRAT")
+    both = applied_as_one(database, ("risk.max_vol", 0.25), ("lookback", 42))
+    before = contents(database)
+    for step in ("locked", "recorded", "logged", "moved", "audited"):
+
+        def stop(name: str, step: str = step) -> None:
+            if name == f"outcome.{step}":
+                raise RuntimeError(step)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(failpoints, "reach", stop)
+            with pytest.raises(RuntimeError, match=step):
+                judge(database, both[0], 300)
+        assert contents(database) == before, step
+        with database.connect() as connection:
+            assert [change_outcomes.looks(connection, one) for one in both] == [[], []], step
+    assert judge(database, both[1], 300).kept
+    assert [status_of(database, one) for one in both] == [Status.KEPT, Status.KEPT]
     check_invariants(database)
 
 
