@@ -1,12 +1,14 @@
 """The descriptive views: they answer where they can, say why where they cannot, never compare across frequencies."""
 
+from statistics import NormalDist
+
 import numpy as np
 import pytest
 
 from meta_pipeline.canonical import canonical_json
 from meta_pipeline.diagnostics.configurations import configurations
 from meta_pipeline.diagnostics.descriptive import Descriptive, describe
-from meta_pipeline.diagnostics.interactions import overturning_interactions
+from meta_pipeline.diagnostics.interactions import LEVEL, overturning_interactions
 from meta_pipeline.evidence.panel import RunPanel
 from meta_pipeline.proposals.campaign import read_campaign
 from meta_pipeline.proposals.candidate import level_to_json
@@ -46,6 +48,9 @@ def test_an_interaction_that_turns_an_effect_round_is_named_and_a_plain_effect_i
     assert ("a", "0 → 1", "b = 0") in {(one.knob, one.change, one.where) for one in found}
     one = next(one for one in found if one.where == "b = 0")
     assert one.main > 0 > one.upper >= one.estimate
+    # Two changes, each at two levels of the other knob: the interval holds for the four together.
+    together = NormalDist().inv_cdf(1 - (1 - LEVEL) / 2 / 4)
+    assert (one.upper - one.estimate) / one.standard_error == pytest.approx(together)
     plain = crossed({(0, 0): 0.5, (1, 0): 1.5, (0, 1): 0.5, (1, 1): 1.5})
     campaign = read_campaign(plain, KNOBS, LIVE, Parameters())
     assert overturning_interactions(campaign, enumerate_changes(campaign)) == ()

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from scipy.signal import lfilter
 
 from meta_pipeline.errors import InputError
 from meta_pipeline.evidence.contrasts import contrast, ledoit_wolf, sharpe_influence
@@ -62,6 +63,17 @@ def test_swapping_the_series_turns_the_sign() -> None:
     assert one.estimate == -two.estimate
     assert one.standard_error == two.standard_error
     assert (one.lower, one.upper) == (-two.upper, -two.lower)
+
+
+def test_days_that_follow_each_other_tell_less_than_days_that_do_not() -> None:
+    rng = np.random.default_rng(12)
+    shocks = rng.normal(0, 0.01, (4000, 2))
+    with_memory = lfilter([1.0], [1.0, -0.5], shocks, axis=0)
+    order = rng.permutation(4000)
+    remembered = ledoit_wolf(*with_memory.T, n_draws=99).standard_error
+    forgotten = ledoit_wolf(*with_memory[order].T, n_draws=99).standard_error
+    # The mean of an autoregression varies by (1 + r) / (1 - r) more than that of independent days: here threefold.
+    assert remembered / forgotten == pytest.approx(np.sqrt(3), rel=0.15)
 
 
 def test_common_days_make_a_difference_surer() -> None:

@@ -38,6 +38,14 @@ def test_a_pair_counts_by_what_its_shorter_run_can_say() -> None:
     assert weights[3] == pytest.approx((10 * 0.1 / 10.1) / (5 + 10 * 0.1 / 10.1), rel=1e-2)
 
 
+def test_a_year_of_bars_counts_like_a_year_of_days() -> None:
+    factors = read_factors([{"a": 0}, {"a": 1}, {"a": 0}, {"a": 1}], ["a"])
+    bars_per_year = np.array([252, 252, 2190, 2190])
+    design = Design(blocks=np.array([0, 0, 1, 1]), factors=factors, lengths=5 * bars_per_year, years=np.full(4, 5.0))
+    for way in (design.matched_pairs, design.least_squares):
+        assert way(factors[0], 0, 1).weights == pytest.approx([-0.5, 0.5, -0.5, 0.5])
+
+
 def test_weights_are_differences_within_blocks() -> None:
     rng = np.random.default_rng(0)
     rows = rng.integers(0, 3, (60, 3))
