@@ -30,8 +30,16 @@ ENVIRONMENTS: Mapping[str, Mapping[str, str]] = {
         **SKEWED,
         "META_PIPELINE_TESTS_CLOCK_OFFSET": str(HOUR),
         "TZ": "Asia/Kathmandu",
+        "META_PIPELINE_TESTS_WAY": "api",
+        # By the clock of this host it would have lapsed before it is applied.
+        "META_PIPELINE_APPROVAL_HOURS": "0.5",
     },
-    "an hour slow, in German": {**SKEWED, "META_PIPELINE_TESTS_CLOCK_OFFSET": str(-HOUR), **GERMAN},
+    "an hour slow, in German": {
+        **SKEWED,
+        "META_PIPELINE_TESTS_CLOCK_OFFSET": str(-HOUR),
+        **GERMAN,
+        "META_PIPELINE_TESTS_WAY": "gate",
+    },
     "odd path": {},
 }
 EMBEDDED = "odd path"
@@ -122,10 +130,22 @@ def test_the_whole_flow_succeeds(ran: dict[str, Ran], name: str) -> None:
     assert flow["declare"]["answer"]["strategy_id"] == "Größe 1"
 
 
+@pytest.mark.parametrize(("name", "way"), [("an hour fast, in Kathmandu", "api"), ("an hour slow, in German", "gate")])
+def test_what_is_decided_through_api_and_gate_has_the_databases_time_too(
+    ran: dict[str, Ran], name: str, way: str
+) -> None:
+    kept = ran[name].flow[way]["answer"]
+    assert kept["channel"] == way
+    decided = datetime.fromisoformat(kept["decided_at"])
+    assert abs(decided - ran[name].began) < timedelta(minutes=5)
+    lifetime = timedelta(hours=0.5 if way == "api" else 72)
+    assert datetime.fromisoformat(kept["expires_at"]) - decided == lifetime
+
+
 @pytest.mark.parametrize("name", ENVIRONMENTS)
 def test_every_time_that_is_shown_is_the_databases_or_a_lifetime_after_it(ran: dict[str, Ran], name: str) -> None:
     one, patience = ran[name], timedelta(minutes=5)
-    lifetimes = [timedelta(days=days) for days in (0, 1, 3, 14)]
+    lifetimes = [timedelta(days=days) for days in (0, 1, 3, 14, 0.5 / 24)]
     assert len(one.times) > 5
     for moment in one.times:
         assert moment.tzinfo is not None, moment

@@ -62,11 +62,58 @@ def flow(folder: Path) -> dict[str, Any]:
     change_id = found["apply"]["answer"]["change_id"]
     found["revert"] = run("changes", "revert", change_id, "--reason", "doch nicht")
     found["change"] = run("changes", "show", change_id)
+    way = os.environ.get("META_PIPELINE_TESTS_WAY")
+    if way is not None:
+        found[way] = decided_through(way)
     found["token"] = run("tokens", "new", "--name", "reader", "--role", "reader", "--days", "1")
     found["anchor"] = run("audit", "anchor")
     found["verify"] = run("audit", "verify")
     found["doctor"] = run("doctor")
     return found
+
+
+def decided_through(way: str) -> dict[str, Any]:
+    """Propose once more, and approve through the API or the gate; return what is on record of it."""
+    from sqlalchemy import text
+
+    from meta_pipeline.settings import Settings
+    from meta_pipeline.store import proposals
+    from meta_pipeline.store.database import open_database
+
+    wanted = ("--strategy", "Größe 1", "--knob", "lookback", "--to", "126", "--reason", "länger")
+    made = run("proposals", "create", *wanted)["answer"]
+    with open_database(Settings()) as database:
+        with database.connect() as connection:
+            record = proposals.get(connection, made["proposal_id"])
+        answer = (_by_api if way == "api" else _by_gate)(database, record)
+        with database.connect() as connection:
+            kept = "SELECT channel, decided_at, expires_at FROM approvals WHERE proposal_id = :id"
+            row = connection.execute(text(kept), {"id": record.proposal_id}).mappings().one()
+    on_record = {name: str(value) for name, value in row.items()}
+    return {"code": 0, "answer": {**on_record, "answered": answer}, "err": ""}
+
+
+def _by_api(database: Any, record: Any) -> Any:
+    from fastapi.testclient import TestClient
+
+    from meta_pipeline.api.app import create_app
+    from meta_pipeline.api.context import Context
+    from meta_pipeline.settings import Settings
+
+    context = Context(database=database, settings=Settings(), open_access=True, actor="Bob")
+    client = TestClient(create_app(context), base_url="http://127.0.0.1")
+    address = f"/api/v1/proposals/{record.proposal_id}"
+    tag = client.get(address).headers["ETag"]
+    body = {"verdict": "approve", "digest": record.body_digest, "reason": "gut"}
+    return client.post(f"{address}/decisions", json=body, headers={"If-Match": tag}).json()
+
+
+def _by_gate(database: Any, record: Any) -> Any:
+    from meta_pipeline.orchestration.resources import DatabaseResource
+    from meta_pipeline_tests.orchestration.builders import form, launch, verdict
+
+    result = launch("approve_proposals", form(verdict(record)), DatabaseResource(database))
+    return {"success": result.success}
 
 
 def place() -> dict[str, Any]:

@@ -39,5 +39,8 @@ def _skewed_time() -> float:
     return _true_time() + _OFFSET
 
 
+# Code that is generated from annotations, as Dagster's, finds a type by its name.
+_Skewed.__name__ = _Skewed.__qualname__ = "datetime"
+_Skewed.__module__ = "datetime"
 time.time = _skewed_time
 datetime.datetime = _Skewed  # type: ignore[misc]
