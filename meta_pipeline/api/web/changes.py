@@ -19,7 +19,16 @@ from meta_pipeline.api.web.visitor import Visitor, Visits
 from meta_pipeline.errors import InputError, MetaPipelineError
 from meta_pipeline.report.decisions import SHORT_DIGEST
 from meta_pipeline.report.table import Table
-from meta_pipeline.store import audit, change_outcomes, changes, governance, pages, proposals, strategies
+from meta_pipeline.store import (
+    applied_together,
+    audit,
+    change_outcomes,
+    changes,
+    governance,
+    pages,
+    proposals,
+    strategies,
+)
 from meta_pipeline.store.changes import ChangeRecord
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
@@ -123,16 +132,18 @@ def _shown(
     status: int = 200,
 ) -> Response:
     from meta_pipeline.outcomes.plan import exit_plan
-    from meta_pipeline.report.outcomes import outcome_facts
+    from meta_pipeline.report.outcomes import outcome_facts, together_facts
 
     with context.database.connect() as connection:
         record = changes.get(connection, change_id)
+        batch = applied_together.applied_with(connection, change_id)
         looks = change_outcomes.looks(connection, change_id)
         live = strategies.live_config(connection, record.strategy_id)
         history = audit.entries(connection, subject_id=change_id, limit=50)
         approval = proposals.approval_of(connection, record.proposal_id)
         plan = exit_plan(proposals.get(connection, record.proposal_id).draft)
     otherwise = record.evaluation_missing_reason or changes.NOT_JUDGED
+    outcome = [*together_facts(batch, change_id), *outcome_facts(looks[0] if looks else None, otherwise=otherwise)]
     return show(
         "change.html",
         title=f"Change {record.change_id}",
@@ -147,7 +158,7 @@ def _shown(
         live_version=live.version,
         approved="by nobody: it was automatic" if approval is None else f"by {approval.approver}",
         approved_because="" if approval is None else approval.reason,
-        outcome=facts(outcome_facts(looks[0] if looks else None, otherwise=otherwise)),
+        outcome=facts(outcome),
         plan=plan.sentences(),
         history=history_grid(history),
         said=said,
