@@ -88,7 +88,8 @@ def permutation_importance(
 ) -> PermutationImportance:
     """Measure what shuffling each knob within blocks costs in prediction.
 
-    The surface is a ridge regression of performance, less its mean in the block, on one-hot mains and pairs of knobs.
+    The surface is a ridge regression on one-hot mains and pairs of knobs, performance and columns less their means in
+    the block: a knob that goes with the market is not held to the market's luck.
 
     Parameters
     ----------
@@ -119,12 +120,12 @@ def permutation_importance(
     # Sorted by all that counts, so that the answer does not hang on the order of the runs.
     order = np.lexsort([*codes, values[kept], within])
     codes, within, values = [column[order] for column in codes], within[order], values[kept][order]
-    centred = values - (np.bincount(within, weights=values) / np.maximum(np.bincount(within), 1))[within]
+    centred = _within(values, within)
     variance = float(np.mean(centred**2)) if len(centred) else 0.0
     if len(centred) < 10 or not variance > 0:
         raise InputError(f"{len(centred)} runs, variance within blocks {variance:g}; give at least 10 that differ")
     folds, folds_of = _folds(within)
-    surface = _Surface(codes)
+    surface = _Surface(codes, within)
     fitted = [surface.fit(centred, folds != fold) for fold in range(int(folds.max()) + 1)]
     error = float(np.mean((centred - surface.predict(fitted, folds, codes)) ** 2))
     rises = np.empty((n_shuffles, len(codes)))
@@ -157,10 +158,17 @@ def _folds(within: Codes) -> tuple[Codes, str]:
     return np.arange(len(within)) % MOST_FOLDS, "runs"
 
 
+def _within(values: Floats, blocks: Codes) -> Floats:
+    """Return values less their mean in the block."""
+    mean = np.bincount(blocks, weights=values) / np.maximum(np.bincount(blocks), 1)
+    return np.asarray(values - mean[blocks], dtype=np.float64)
+
+
 class _Surface:
     """A ridge regression on one-hot levels of knobs and of pairs of knobs."""
 
-    def __init__(self, codes: Sequence[Codes]) -> None:
+    def __init__(self, codes: Sequence[Codes], within: Codes) -> None:
+        self.within = within
         self.sizes = [int(column.max()) + 1 for column in codes]
         pairs = list(combinations(range(len(codes)), 2))
         columns = sum(self.sizes[a] * self.sizes[b] for a, b in pairs)
@@ -179,12 +187,15 @@ class _Surface:
 
     def fit(self, centred: Floats, chosen: NDArray[np.bool_]) -> Floats:
         """Return the coefficients by the chosen runs, shape (n_columns,)."""
-        places = self.places[:, chosen]
-        design = np.zeros((places.shape[1], int(self.starts[-1])))
-        design[np.arange(places.shape[1])[None, :], places] = 1.0
+        runs = np.flatnonzero(chosen)
+        design = np.zeros((len(runs), int(self.starts[-1])))
+        design[np.arange(len(runs))[None, :], self.places[:, runs]] = 1.0
+        blocks = np.unique(self.within[runs], return_inverse=True)[1]
+        starts = np.flatnonzero(np.diff(blocks, prepend=-1))  # blocks come one after another
+        design -= (np.add.reduceat(design, starts, axis=0) / np.bincount(blocks)[:, None])[blocks]
         normal = design.T @ design + np.diag(self.penalty)
-        return np.asarray(np.linalg.solve(normal, design.T @ centred[chosen]), dtype=np.float64)
+        return np.asarray(np.linalg.solve(normal, design.T @ centred[runs]), dtype=np.float64)
 
     def predict(self, fitted: Sequence[Floats], folds: Codes, codes: Sequence[Codes]) -> Floats:
         """Predict each run by the coefficients that were fitted without its fold, shape (n_runs,)."""
-        return np.asarray(np.stack(fitted)[folds, self._places(codes)].sum(axis=0), dtype=np.float64)
+        return _within(np.stack(fitted)[folds, self._places(codes)].sum(axis=0), self.within)

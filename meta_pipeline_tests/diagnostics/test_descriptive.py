@@ -8,7 +8,7 @@ import pytest
 from meta_pipeline.canonical import canonical_json
 from meta_pipeline.diagnostics.configurations import configurations
 from meta_pipeline.diagnostics.descriptive import Descriptive, describe
-from meta_pipeline.diagnostics.interactions import LEVEL, overturning_interactions
+from meta_pipeline.diagnostics.interactions import LEVEL, MINIMUM_PAIRS, overturning_interactions
 from meta_pipeline.evidence.panel import RunPanel
 from meta_pipeline.proposals.campaign import read_campaign
 from meta_pipeline.proposals.candidate import level_to_json
@@ -54,6 +54,13 @@ def test_an_interaction_that_turns_an_effect_round_is_named_and_a_plain_effect_i
     plain = crossed({(0, 0): 0.5, (1, 0): 1.5, (0, 1): 0.5, (1, 1): 1.5})
     campaign = read_campaign(plain, KNOBS, LIVE, Parameters())
     assert overturning_interactions(campaign, enumerate_changes(campaign)) == ()
+
+
+def test_a_setting_with_few_pairs_overturns_nothing() -> None:
+    cells = {(0, 0): 0.5, (1, 0): -0.5, (0, 1): 0.5, (1, 1): 2.5}
+    for markets, named in ((MINIMUM_PAIRS, True), (MINIMUM_PAIRS - 1, False)):
+        campaign = read_campaign(crossed(cells, markets=markets), KNOBS, LIVE, Parameters())
+        assert bool(overturning_interactions(campaign, enumerate_changes(campaign))) is named
 
 
 def test_the_panel_says_what_beats_which_benchmark_and_which_knob_matters() -> None:
