@@ -4,7 +4,7 @@ Belongs here: what the gates need from ledgers, checkpoints and earlier looks, a
 holdout. The gates themselves are `hyperband.verdict`.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -20,8 +20,9 @@ from meta_pipeline.hyperband.holdout import Opening, earlier_looks
 from meta_pipeline.hyperband.judging import Contest, Judgeable, judge
 from meta_pipeline.hyperband.ledger import Entry, Ledger, open_existing, searches
 from meta_pipeline.hyperband.results import SearchResult
-from meta_pipeline.hyperband.slots import LIVE
+from meta_pipeline.hyperband.slots import LIVE, Slot
 from meta_pipeline.hyperband.verdict import Thresholds
+from meta_pipeline.store import search
 from meta_pipeline.store.schema_search import holdout_openings
 from meta_pipeline.store.schema_search import searches as search_rows
 
@@ -58,8 +59,13 @@ def scope_of(evaluator: "ForestEvaluator") -> Scope:
     times = evaluator.data.holdout.times.astype("datetime64[D]")
     newest = max(series.times[-1] for series in evaluator.bars).astype("datetime64[D]")
     first, last, as_of = (day.astype(date) for day in (times[0], times[-1], newest))
-    symbols = ",".join(sorted(series.symbol for series in evaluator.bars))
-    return Scope(name=f"four forests: {symbols}", as_of=as_of, first_day=first, last_day=last)
+    name = scope_name(series.symbol for series in evaluator.bars)
+    return Scope(name=name, as_of=as_of, first_day=first, last_day=last)
+
+
+def scope_name(symbols: Iterable[str]) -> str:
+    """Return the name of what the four-model strategy trades."""
+    return f"four forests: {','.join(sorted(symbols))}"
 
 
 def declare_scope(ledger: Ledger, name: str) -> None:
@@ -96,7 +102,8 @@ def judge_search(
     kept = store.find(best.entry.slot, result.settings.maximum_resource)
     if kept is None:
         raise Conflict(f"the checkpoint of {best.entry.slot} is lost or damaged; run the search under a new name")
-    ratios, scored = _ever_scored(place, scope.name, result)
+    with database.connect() as connection:
+        ratios, scored = _ever_scored(connection, place, scope.name, result, evaluator.periods_per_year)
     contest = Contest(
         config=best.entry.config,
         checkpoint=kept[1].checkpoint,
@@ -185,13 +192,43 @@ def _live_returns(result: SearchResult, store: CheckpointStore) -> NDArray[np.fl
     return None if kept is None else kept[1].returns
 
 
-def _ever_scored(place: "SearchPlace", scope: str, result: SearchResult) -> tuple[NDArray[np.float64], int]:
-    """Return Sharpe ratios, and the number, of all configurations that any search of the scope ever scored."""
+def _ever_scored(
+    connection: Connection, place: "SearchPlace", scope: str, result: SearchResult, periods_per_year: float
+) -> tuple[NDArray[np.float64], int]:
+    """Return Sharpe ratios per bar, and the number, of all configurations that any search of the scope ever scored.
+
+    Searches whose ledgers are elsewhere (in a folder, or in the database) are counted by what they wrote of themselves.
+    """
     entries: list[Entry] = []
-    for name in searches(place.storage):
+    here = set(searches(place.storage))
+    for name in sorted(here):
         ledger = open_existing(place.storage, name)
-        if name == result.settings.name or ledger.study.user_attrs.get(_SCOPE) == scope:
+        if name == result.settings.name or scope in {
+            ledger.study.user_attrs.get(_SCOPE),
+            _scope_said(ledger.settings.described),
+        }:
             entries += [entry for slot, entry in ledger.entries().items() if slot != LIVE and entry.rungs]
     last = [entry.last for entry in entries if entry.last is not None]
     ratios = [rung.moments.sharpe_ratio for rung in last if rung.moments is not None]
-    return np.asarray(ratios, dtype=np.float64), len(entries)
+    elsewhere = _recorded_elsewhere(connection, scope, here)
+    ratios += [ratio / np.sqrt(periods_per_year) for ratio in elsewhere if ratio is not None]
+    return np.asarray(ratios, dtype=np.float64), len(entries) + len(elsewhere)
+
+
+def _recorded_elsewhere(connection: Connection, scope: str, here: Container[str]) -> list[float | None]:
+    """Return the annual Sharpe ratio, at its last rung, of each configuration of searches whose ledger is not here."""
+    last: dict[tuple[str, Slot], float | None] = {}
+    for stored in search.list_searches(connection):
+        if stored.search_name in here or _scope_said(stored.settings.get("described") or {}) != scope:
+            continue
+        for row in search.history(connection, stored.search_name):  # a configuration's rungs in their order
+            slot = Slot(row["iteration"], row["bracket"], row["number"])
+            if slot != LIVE:
+                last[stored.search_name, slot] = row["metrics"].get("sharpe_ratio")
+    return list(last.values())
+
+
+def _scope_said(described: Mapping[str, Any]) -> str | None:
+    """Return what a search trades, by what its evaluator said of itself; also of one that was never judged."""
+    bars = described.get("bars")
+    return scope_name(bars) if bars else None

@@ -44,6 +44,7 @@ from meta_pipeline.store import (
     runs,
     search,
     search_cycle,
+    search_verdict,
     search_watch,
     strategies,
 )
@@ -119,6 +120,7 @@ def test_a_winner_becomes_a_proposal_that_the_gate_decides_on_and_nothing_goes_l
     with database.connect() as connection:
         before = strategies.load(connection, "FOREST_PLANTED")
         best = as_declared(search.top(connection, name, limit=1)[0]["config"])
+    _counts_in_searches_whose_ledgers_are_elsewhere(database, name)
     identity = search_cycle.propose_winner(database, name, actor="meta-pipeline", now=NOW, settings=SETTINGS)
     assert search_cycle.propose_winner(database, name, actor="meta-pipeline", now=NOW, settings=SETTINGS) == identity
     with database.connect() as connection:
@@ -151,6 +153,20 @@ def test_a_winner_becomes_a_proposal_that_the_gate_decides_on_and_nothing_goes_l
     assert parameters_of(after.strategy.live_config) == best
     with pytest.raises(StaleBase, match="search again"):
         search_cycle.shadow_winner(database, name, actor="Ann", now=NOW, settings=SETTINGS)
+
+
+def _counts_in_searches_whose_ledgers_are_elsewhere(database: Database, name: str) -> None:
+    with database.connect() as connection:
+        found = search_verdict._recorded_elsewhere(connection, "four forests: bars", here=set())
+        last = {
+            (row["iteration"], row["bracket"], row["number"]): row["metrics"]["sharpe_ratio"]
+            for row in search.history(connection, name)
+            if row["iteration"] >= 0  # the live configuration was not searched for
+        }
+        assert found == list(last.values())
+        assert len(found) == 5
+        assert search_verdict._recorded_elsewhere(connection, "four forests: bars", here={name}) == []
+        assert search_verdict._recorded_elsewhere(connection, "four forests: others", here=set()) == []
 
 
 def _trades_on_paper(database: Database, folder: Path, shadow: experiments.Experiment) -> None:
