@@ -124,7 +124,10 @@ def test_a_change_without_a_whole_day_of_its_own_says_so_and_is_done_with(databa
 def applied_as_one(database: Database, *values: tuple[str, Any], **options: Any) -> list[str]:
     """Approve changes of one strategy on the same evidence, and apply them in one transaction."""
     records = [approved(database, knob, value, reason="seen together", **options) for knob, value in values]
-    results = governance.apply_approved(database, actor="dora", now=options.get("now", NOW), settings=settings())
+    ids = [record.proposal_id for record in records]
+    results = governance.apply_approved(
+        database, actor="dora", now=options.get("now", NOW), settings=settings(), proposal_ids=ids
+    )
     assert [result.outcome for result in results] == ["applied"] * len(records), [one.message for one in results]
     return [str(result.change_id) for result in results]
 
@@ -162,6 +165,25 @@ def test_changes_applied_together_are_judged_as_one_against_the_configuration_be
     assert alone.look.verdict == "KEEP"
     assert alone.together == ()
     check_invariants(database)
+
+
+def test_those_of_one_type_are_one_outcome_against_the_sum_of_their_claims_and_those_of_several_are_none(
+    database: Database,
+) -> None:
+    prepare(database)
+    hand_in_runs(database, "STRAT")
+    both = applied_as_one(database, ("risk.max_vol", 0.25), ("lookback", 42))
+    by_hand(database, "UPDATE meta_config_proposals SET expected_sharpe_improvement = 0.2")
+    judged = judge(database, both[0], 300)
+    assert judged.look is not None
+    with database.connect() as connection:
+        (score,) = scorecards.scorecard(connection)
+    assert (score.n_changes, score.n_realised, score.claimed) == (2, 1, 0.4)
+    assert score.realised == judged.look.estimate
+    by_hand(database, "UPDATE config_change_log SET change_type = 'risk_reduction' WHERE change_id = :id", id=both[0])
+    with database.connect() as connection:
+        scores = scorecards.scorecard(connection)
+    assert [(one.n_changes, one.n_realised, one.realised) for one in scores] == [(1, 0, None), (1, 0, None)]
 
 
 def test_whatever_stops_the_judging_of_several_changes_leaves_none_of_them_half_judged(
@@ -218,6 +240,23 @@ def test_changes_applied_together_are_reverted_all_or_none(database: Database) -
     assert done.reverted
     assert [change_of(database, one).reverted_by for one in (riskier, neutral)] == ["meta-pipeline"] * 2
     assert live(database).config == LIVE
+    check_invariants(database)
+
+
+def test_where_one_of_them_cannot_be_reverted_by_itself_none_is(database: Database) -> None:
+    prepare(database)
+    hand_in_runs(database, "STRAT")
+    riskier, neutral = applied_as_one(database, ("risk.max_vol", 0.95), ("lookback", 42))
+    later = applied(database, 0.9, now=NOW + timedelta(days=60))
+    before = live(database)
+    night = judging.judge_all(database, now=NOW + timedelta(days=62), settings=settings(auto_revert=True))
+    told = next(one for one in night.recommendations if one.change_id == neutral)
+    assert not told.reverted
+    assert f"reverting it by itself was refused: change {riskier} cannot be reverted" in told.text
+    assert later in told.text
+    assert live(database) == before
+    assert not any(change_of(database, one).is_reverted for one in (riskier, neutral))
+    assert "change.revert" not in actions(database)
     check_invariants(database)
 
 
