@@ -74,9 +74,7 @@ class LedgerStorage(RDBStorage):
         types = _VALUES.c.intermediate_value.type, _VALUES.c.intermediate_value_type.type
         figures = literal(report.step), literal(stored, types[0]), literal(kind, types[1])
         columns = ["trial_id", "step", "intermediate_value", "intermediate_value_type"]
-        row = upsert(_VALUES).from_select(
-            columns, select(locked.c.trial_id, *figures).where(_unawaited())
-        )
+        row = upsert(_VALUES).from_select(columns, select(locked.c.trial_id, *figures).where(_unawaited()))
         again = {name: row.excluded[name] for name in columns[2:]}
         with self._statements() as connection:
             connection.execute(row.on_conflict_do_update(index_elements=columns[:2], set_=again).add_cte(known))
