@@ -1,5 +1,6 @@
 """Who may let a knob move: blocked, human, four eyes or automatic, per knob or for a whole strategy."""
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -45,7 +46,17 @@ def tier_of(connection: Connection, strategy_id: str, path: str) -> str:
             _COLUMNS.strategy_id == strategy_id, _COLUMNS.path.in_([path, EVERY_KNOB])
         )
     )
+    return _tier({row.path: row.tier for row in rows}, path)
+
+
+def tiers_of(connection: Connection, strategy_id: str, paths: Iterable[str]) -> dict[str, str]:
+    """Return the tiers of several knobs of a strategy, as `tier_of`."""
+    rows = connection.execute(select(_COLUMNS.path, _COLUMNS.tier).where(_COLUMNS.strategy_id == strategy_id))
     found: dict[str, str] = {row.path: row.tier for row in rows}
+    return {path: _tier(found, path) for path in paths}
+
+
+def _tier(found: Mapping[str, str], path: str) -> str:
     # The strategy's block holds for every knob, whatever is said of one.
     if found.get(EVERY_KNOB) == Tier.BLOCKED:
         return str(Tier.BLOCKED)

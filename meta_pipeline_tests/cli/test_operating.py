@@ -177,6 +177,9 @@ def test_the_inventory_is_complete_and_no_cell_of_it_is_a_formula(database: Data
     assert (mine["last_change_of"], mine["last_change_by"], mine["live_version"]) == ("risk.max_vol", "dora", "2")
     assert json.loads(mine["approvers"]) == ["Bob", "Cleo"]
     assert rows["'=HYPERLINK(0)"]["owner"] == "ann"
+    (knob,) = [one for one in json.loads(mine["knobs"]) if one["path"] == "risk.max_vol"]
+    assert (knob["live"], knob["tier"]) == ({"absent": False, "value": 0.25}, "human")
+    assert mine["last_change_verdict"] == ""
     document = json.loads(shell.run("inventory", "export", "--format", "json").out)
     assert [line["strategy_id"] for line in document["strategies"]] == ["=HYPERLINK(0)", "STRAT"]
     assert shell.run("strategies", "limit", "STRAT", "--max-changes", "2").code == 1
