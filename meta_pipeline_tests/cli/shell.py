@@ -1,14 +1,23 @@
 """The command line as a person at a shell has it, in this process: arguments in; exit code and both streams out."""
 
+import atexit
 import json
+import os
+import shutil
 import sys
+import tempfile
 from dataclasses import dataclass
+from functools import cache
+from itertools import count
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from meta_pipeline.cli.main import main
 from meta_pipeline.store.database import Database
+
+_NUMBERS = count(1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +40,8 @@ class Shell:
     def __init__(self, database: Database, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
         url = database.address.url().render_as_string(hide_password=False)
         monkeypatch.setenv("META_PIPELINE_DATABASE_URL", url)
+        if "META_PIPELINE_HOME" not in os.environ:  # else reports would land in the folder that the tests run in
+            monkeypatch.setenv("META_PIPELINE_HOME", str(_homes() / str(next(_NUMBERS))))
         self._monkeypatch = monkeypatch
         self._capsys = capsys
 
@@ -49,3 +60,11 @@ class Shell:
         assert answer.code == 0, answer
         assert answer.document["schema_version"] == 1
         return answer.document
+
+
+@cache
+def _homes() -> Path:
+    """Return a folder for the homes of all shells, gone when the tests end."""
+    folder = tempfile.mkdtemp(prefix="meta-pipeline-tests-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return Path(folder)
