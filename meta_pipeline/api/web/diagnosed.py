@@ -19,7 +19,7 @@ NIGHTS: Final = 30
 
 SHOWN: Final = (
     *("data-health", "performance", "effects", "regimes", "overfitting", "stability", "knobs"),
-    "why-no-proposal",
+    *("why-no-proposal", "what-to-run-next"),
 )
 """The parts that the stored report alone is enough for; the others need series, and are in the document."""
 
