@@ -1,5 +1,6 @@
 """Who may do what about a proposal: shown beforehand by the checks of the act itself, so that both say the same."""
 
+import secrets
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -8,8 +9,9 @@ import pytest
 from meta_pipeline.errors import MetaPipelineError
 from meta_pipeline.proposals.draft import ProposalRecord
 from meta_pipeline.proposals.roles import Role
+from meta_pipeline.proposals.signatures import new_private_key, read_public_key
 from meta_pipeline.proposals.standing import Prospect, Standing
-from meta_pipeline.store import freezing, governance, people, tiers
+from meta_pipeline.store import approver_keys, freezing, governance, people, tiers
 from meta_pipeline.store.database import Database
 from meta_pipeline_tests.store.governed import NOW, SETTINGS, contents, decide, get, prepare, propose
 
@@ -74,6 +76,13 @@ def test_everybody_on_the_list_is_named_with_why_they_may_not(database: Database
     assert signed.who_may() == "nobody on the list"
     assert "has no key that is registered" in prospect(signed, "approve").sentence("Bob")
     assert prospect(signed, "reject").possible
+    with database.begin() as connection:
+        public = read_public_key(new_private_key(secrets.token_bytes(32))[1])
+        key = approver_keys.register(connection, "Bob", public, actor="ann", now=NOW)
+    able = standing(database, get(database, signed.proposal_id), settings=SIGNED)
+    assert (able.who_may(), prospect(able, "approve").possible) == ("Bob", True)
+    (asked,) = [check.text for check in prospect(able, "approve").checks if check.name == "signature"]
+    assert f"signed with the key {key.key_id[:12]}" in asked
 
 
 def test_what_stops_an_apply_is_shown_before_and_after_the_approval(database: Database) -> None:
