@@ -35,7 +35,7 @@ test: install-dev ## every test; with CI=true nothing may be skipped
 	@$(BIN)/python -m pytest $(TEST_WORKERS) --durations 10
 
 test-faults: install-dev ## faults at every step of governance, random sequences; writes docs/reliability.md; DEPTH=quick: less
-	@$(BIN)/python -m meta_pipeline_tests.faults --depth $(or $(DEPTH),deep)
+	@$(BIN)/python -m meta_pipeline_tests.faults --depth $(or $(DEPTH),deep) --minutes $(or $(MINUTES),10)
 
 lint: install-dev ## ruff, mypy strict
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy

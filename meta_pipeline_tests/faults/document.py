@@ -135,9 +135,9 @@ writes nothing at all. Then people and machines do whatever they like, in random
 against the rules."""
 
 _READING: Final = """\
-`make test-faults` does all of it and exits with 1 if anything failed or is not done after ten minutes; `make
-test-faults DEPTH=quick` kills the process at every step, does each other fault once per act, and writes no page.
-The test suite does a share of it on every commit."""
+`make test-faults` does all of it. It exits with 1 if anything failed, or was not done after ten minutes
+(`MINUTES=30` for a busy machine). `make test-faults DEPTH=quick` kills the process at every step, does each other
+fault once per act, plays fewer sequences, and writes no page. The test suite does a share of it on every commit."""
 
 _FAULTS: Final = """\
 An empty cell: the fault cannot be done at that step.

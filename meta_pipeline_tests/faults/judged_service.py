@@ -7,14 +7,13 @@ audit entry has to be as the world has it. So a rule that is not enforced is not
 
 import copy
 import hashlib
-import json
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, Final, TypeVar
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 
-from meta_pipeline.canonical import ABSENT, Level, digest
+from meta_pipeline.canonical import Level, digest
 from meta_pipeline.errors import MetaPipelineError
 from meta_pipeline.policy.signing import Ed25519Signer
 from meta_pipeline.proposals.decision import ApplyResult, Decision, RevertResult, Verdict
@@ -35,34 +34,14 @@ from meta_pipeline.store.database import Database
 from meta_pipeline_tests.faults import expected_acts as rules
 from meta_pipeline_tests.faults.expected_acts import Answer, Wish
 from meta_pipeline_tests.faults.expected_world import MACHINE, PATHS, Changed, Frozen, Proposed, World, get
+from meta_pipeline_tests.faults.on_record import read, reset
 from meta_pipeline_tests.proposals.governed import KNOBS, NOW, draft, strategy
-from meta_pipeline_tests.store.governed import LIFETIME, SETTINGS, TABLES, add_approvers, declare
+from meta_pipeline_tests.store.governed import LIFETIME, SETTINGS, add_approvers, declare
 
 T = TypeVar("T")
 
 KEYS: Final = {name: hashlib.sha256(name.encode()).digest() for name in ("bob", "cleo")}
 """Whose decisions can be signed, and their private keys."""
-
-MORE_TABLES: Final = ("person_roles", "freezes", "strategy_limits", "approver_keys")
-_EVERYTHING: Final = text("""
-    SELECT 'proposal' AS kind, proposal_id AS subject, status AS one, '' AS two, '' AS three FROM meta_config_proposals
-    UNION ALL
-    SELECT 'strategy', strategy_id, version::text, config_json::text, '' FROM strategies
-    JOIN config_versions USING (strategy_id) WHERE version = live_version
-    UNION ALL
-    SELECT 'change', proposal_id, coalesce(previous_value::text, 'absent'), coalesce(new_value::text, 'absent'),
-        CASE WHEN is_reverted THEN 'reverted' ELSE 'in force' END FROM config_change_log
-    UNION ALL
-    SELECT 'entry', coalesce(c.proposal_id, e.subject_id), e.action, e.actor, e.seq::text
-    FROM audit_log e LEFT JOIN config_change_log c ON c.change_id = e.subject_id WHERE e.seq > :seen""")
-
-
-def reset(database: Database) -> None:
-    """Empty the governed tables, which takes the rights of the owner and triggers that do not fire."""
-    with database.begin() as connection:
-        connection.execute(text("SET LOCAL session_replication_role = replica"))
-        for table in (*TABLES, *MORE_TABLES):
-            connection.execute(text(f"DELETE FROM {table}"))
 
 
 class JudgedService:
@@ -110,29 +89,21 @@ class JudgedService:
         self.sound = True
 
     def compare(self, what: str) -> None:
+        """Assert that everything on record is as the world has it."""
         world = self.world
-        with self.database.connect() as connection:
-            rows = connection.execute(_EVERYTHING, {"seen": self.seen}).all()
-        found = {
-            kind: [row for row in rows if row.kind == kind] for kind in ("proposal", "strategy", "change", "entry")
+        found = read(self.database, after=self.seen)
+        live = {name: (world.version(name), world.config(name)) for name in world.strategies}
+        assert found.live == live, f"{what}: another configuration is live than the changes in force make"
+        statuses = {one.proposal_id: one.status for one in world.proposals}
+        assert found.statuses == statuses, f"{what}: another status"
+        made = {
+            one.proposal_id: (one.before, one.after, "reverted" if change.reverted else "in force")
+            for change in world.changes
+            for one in [change.proposal]
         }
-        live = {row.subject: (int(row.one), json.loads(row.two)) for row in found["strategy"]}
-        expected = {name: (world.version(name), world.config(name)) for name in world.strategies}
-        assert live == expected, f"{what}: another configuration is live than the changes in force make"
-        statuses = {row.subject: row.one for row in found["proposal"]}
-        assert statuses == {one.proposal_id: one.status for one in world.proposals}, f"{what}: another status"
-        log = {row.subject: (_level(row.one), _level(row.two), row.three) for row in found["change"]}
-        assert log == {
-            one.proposal.proposal_id: (
-                one.proposal.before,
-                one.proposal.after,
-                "reverted" if one.reverted else "in force",
-            )
-            for one in world.changes
-        }, f"{what}: another change log"
-        entries = sorted((row.one, row.subject, row.two) for row in found["entry"])
-        assert entries == sorted(world.log), f"{what}: other audit entries than what was done"
-        self.seen += len(entries)
+        assert found.changes == made, f"{what}: another change log"
+        assert found.entries == sorted(world.log), f"{what}: other audit entries than what was done"
+        self.seen += len(found.entries)
         world.log.clear()
 
     def propose(self, wish: Wish) -> Proposed | None:
@@ -404,10 +375,6 @@ def _outcome(result: ApplyResult | RevertResult | None) -> Answer:
     if result.error is not None:
         return type(result.error)
     return {"would_apply": "applied", "would_revert": "reverted"}.get(result.outcome, result.outcome)
-
-
-def _level(written: str) -> Level:
-    return ABSENT if written == "absent" else json.loads(written)
 
 
 def _word(answer: object) -> str:

@@ -25,8 +25,8 @@ from meta_pipeline_tests.faults import document
 from meta_pipeline_tests.faults.acts import ACTS
 from meta_pipeline_tests.faults.injection import COMMIT, FAULTS, Site, inject, steps_of
 from meta_pipeline_tests.faults.interleaved import QUICK, BrokenRule, Played, break_rules, play
-from meta_pipeline_tests.faults.judged_service import reset
 from meta_pipeline_tests.faults.mutations import MUTATIONS
+from meta_pipeline_tests.faults.on_record import reset
 from meta_pipeline_tests.faults.sites import own_site, prepared
 from meta_pipeline_tests.store.processes import context
 
