@@ -1,25 +1,27 @@
-"""What the doctor asks of the loop itself: freezes, health of automation, changes that call for a revert."""
+"""What the doctor asks of the loop itself: freezes, automation, changes that call for a revert, reports to read."""
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
 from meta_pipeline.outcomes.judgement import Verdict
 from meta_pipeline.proposals.identity import is_machine
 from meta_pipeline.settings import Settings
-from meta_pipeline.store import automation, automation_freezes, changes, freezing, tiers
+from meta_pipeline.store import automation, automation_freezes, changes, freezing, home_files, tiers
 from meta_pipeline.store.diagnosis import Diagnosis
+from meta_pipeline.store.schema import meta_config_proposals
 from meta_pipeline.store.tiers import Tier
 
 SHOWN = 3
 
 
 def examine_loop(connection: Connection, settings: Settings, now: datetime) -> Iterator[Diagnosis]:
-    """Look at freezes, automation and outcomes."""
+    """Look at freezes, automation, outcomes and reports."""
     yield _freezes(connection, now)
     yield _automation(connection, settings, now)
     yield _outcomes(connection)
+    yield _reports(connection, settings)
 
 
 def _freezes(connection: Connection, now: datetime) -> Diagnosis:
@@ -67,6 +69,29 @@ def _outcomes(connection: Connection) -> Diagnosis:
     words = f"the verdict is REVERT, and in force: {', '.join(waiting[:SHOWN])}{_and_more(len(waiting))}"
     mend = "meta-pipeline changes show ID, then: meta-pipeline changes revert ID --reason WHY"
     return Diagnosis(what="outcomes", level="WARN", text=words, mend=mend)
+
+
+def _reports(connection: Connection, settings: Settings) -> Diagnosis:
+    """Look whether who decides can read what the digest of the proposal covers."""
+    columns = meta_config_proposals.c
+    undecided = columns.status.in_(["PENDING", "APPROVED"]) & columns.report_sha256.is_not(None)
+    wanted = connection.execute(select(columns.proposal_id, columns.report_sha256).where(undecided)).all()
+    lost = sorted(row.proposal_id for row in wanted if not _is_there(f"reports/{row.report_sha256}.html", settings))
+    if not lost:
+        return Diagnosis(what="reports", level="OK", text=f"of undecided proposals: {len(wanted):,}, all whole")
+    words = f"missing or altered, of undecided proposals: {', '.join(lost[:SHOWN])}{_and_more(len(lost))}"
+    mend = (
+        f"put the files back into {settings.home}/reports, from a backup; or set META_PIPELINE_HOME to where they are"
+    )
+    return Diagnosis(what="reports", level="WARN", text=words, mend=mend)
+
+
+def _is_there(name: str, settings: Settings) -> bool:
+    path = home_files.path_of(name, settings)
+    try:
+        return path is not None and home_files.is_sound(name, path.read_bytes())
+    except OSError:
+        return False
 
 
 def _and_more(count: int) -> str:
