@@ -14,8 +14,8 @@ def may(power: Power, *held: Role, ever_given: frozenset[Role] = EVERY) -> bool:
 @pytest.mark.parametrize(
     ("role", "powers"),
     [
-        (Role.RESEARCHER, {Power.AUTHOR, Power.DECIDE}),
-        (Role.APPROVER, {Power.DECIDE, Power.APPLY, Power.REVERT, Power.FREEZE}),
+        (Role.RESEARCHER, {Power.AUTHOR, Power.WITHDRAW, Power.DECIDE}),
+        (Role.APPROVER, {Power.WITHDRAW, Power.DECIDE, Power.APPLY, Power.REVERT, Power.FREEZE}),
         (Role.OPERATOR, set(Power) - {Power.AUTHOR}),
         (Role.AUDITOR, set()),
     ],
