@@ -13,7 +13,8 @@ from meta_pipeline.store.schema_search import search_checkpoints
 
 NOT_AWAITED: Final = text("SET LOCAL synchronous_commit = off")
 """The commit does not wait for the disk. A crash of the server loses at most the last ones; order is kept, so whatever
-is awaited later takes these along. For what is written again by whoever goes on, and for nothing else."""
+is awaited later takes these along. For what nobody misses, and for nothing else: a coordinator that outlives the server
+takes for written what it wrote."""
 
 
 class DatabaseCheckpoints:

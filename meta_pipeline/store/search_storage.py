@@ -20,7 +20,6 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
 from meta_pipeline.hyperband.trial_writer import TrialEnd, TrialReport
-from meta_pipeline.store.search_checkpoints import NOT_AWAITED
 
 _RUNNING: Final = TrialState.RUNNING
 _TRIALS: Final[Any] = models.TrialModel.__table__
@@ -60,12 +59,14 @@ class LedgerStorage(RDBStorage):
     def write_advice(self, trial_id: int, name: str, attribute: Mapping[str, Any]) -> None:
         """Set a user attribute, the last ones of which a crash of the server may lose."""
         with self._statements() as connection:
-            connection.execute(_attribute(select(literal(trial_id)).where(_unawaited()), name, attribute))
+            # A condition that is always met, and makes the commit of its statement not wait (see `search_checkpoints`).
+            unawaited = func.set_config("synchronous_commit", "off", True) == "off"
+            connection.execute(_attribute(select(literal(trial_id)).where(unawaited), name, attribute))
 
     def write_report(self, trial_id: int, report: TrialReport) -> None:
         """Set a rung's attribute and value, both or neither. A trial that has ended has them already.
 
-        It is not awaited: the checkpoint was, before, and whoever goes on after a crash reports from it again.
+        It is on disk when this returns: a coordinator that outlives a crash of the server takes it for written.
         """
         running = select(_TRIALS.c.trial_id).where(_TRIALS.c.trial_id == trial_id, _TRIALS.c.state == _RUNNING)
         locked = running.with_for_update().cte("running")
@@ -74,15 +75,14 @@ class LedgerStorage(RDBStorage):
         types = _VALUES.c.intermediate_value.type, _VALUES.c.intermediate_value_type.type
         figures = literal(report.step), literal(stored, types[0]), literal(kind, types[1])
         columns = ["trial_id", "step", "intermediate_value", "intermediate_value_type"]
-        row = upsert(_VALUES).from_select(columns, select(locked.c.trial_id, *figures).where(_unawaited()))
+        row = upsert(_VALUES).from_select(columns, select(locked.c.trial_id, *figures))
         again = {name: row.excluded[name] for name in columns[2:]}
         with self._statements() as connection:
             connection.execute(row.on_conflict_do_update(index_elements=columns[:2], set_=again).add_cte(known))
 
     def write_ends(self, ends: Sequence[TrialEnd]) -> None:
-        """End trials in one transaction. It is not awaited: who goes on after a crash derives the same ends again."""
+        """End trials in one transaction."""
         with Session(self.engine) as session, session.begin():
-            session.execute(NOT_AWAITED)
             running = self._lock(session, [end.trial_id for end in ends])
             constraints, values = [], []
             for end in ends:
@@ -124,11 +124,6 @@ def _parameters(trial_id: Any, trial: FrozenTrial) -> list[dict[str, Any]]:
         }
         for name, value in trial.params.items()
     ]
-
-
-def _unawaited() -> Any:
-    """Return a condition that is always met, and makes its statement's commit not wait for the disk (`NOT_AWAITED`)."""
-    return func.set_config("synchronous_commit", "off", True) == "off"
 
 
 def _attribute(trial: Any, name: str, attribute: Mapping[str, Any]) -> Any:
