@@ -41,7 +41,9 @@ what had ended before it. {seconds} CPU seconds.
 
 At most one change per campaign, the one with the largest claim. Errors are clustered by decision year, and allow for
 the year that two outcomes share. Coverage: campaigns in which something is proposed. Harm: share of these that were
-worse off. Brier: of the changes that moved returns; a constant has .2500.
+worse off. Brier: of the changes that moved returns; a constant has .2500. *As the lab declares*: its limits on the size
+of one step hold (`not_changeable` below), and the default limits on risk. *No limits*: neither, as for the decision
+core.
 """
 
 _RULES: Final = """\

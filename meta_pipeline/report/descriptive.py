@@ -212,32 +212,28 @@ def _tail_rows(tail: Tail) -> list[tuple[str, Cell, str]]:
 
 def dispersion_table(found: Descriptive) -> Table:
     """Show how far configurations, and the live one's markets, lie apart on a day: whether the choice matters."""
-    rows: list[tuple[str, Cell, str]] = []
-    for name, one in (
-        ("configurations", found.across_configurations),
-        ("markets of the live configuration", found.across_markets),
-    ):
-        key = "across_configurations" if name == "configurations" else "across_markets"
-        rows += _dispersion_rows(name, one, found.missing.get(key, "not known"))
+    missing = found.missing.get
+    rows = [
+        *_dispersion_rows("Configurations", "", found.across_configurations, missing("across_configurations", "")),
+        *_dispersion_rows(
+            "Markets", "of the live configuration, ", found.across_markets, missing("across_markets", "")
+        ),
+    ]
     return _facts("Dispersion across", rows, DISPERSION)
 
 
-def _dispersion_rows(name: str, one: Dispersion | None, why: str) -> list[tuple[str, Cell, str]]:
-    what = f"{name[:1].upper()}{name[1:]}"
+def _dispersion_rows(name: str, of: str, one: Dispersion | None, why: str) -> list[tuple[str, Cell, str]]:
     if one is None or one.daily is None:
-        return [(what, None, why if one is None else one.missing.get("daily", why))]
-    said = f"median of {one.n_days:,} days, {one.n_series:,} series; standard deviation across, per period"
+        return [(name, None, why or "not known" if one is None else one.missing.get("daily", "not known"))]
+    said = f"{of}standard deviation across {one.n_series:,} series, median of {one.n_days:,} days"
+    apart = one.missing.get("relative", "0: they move as one; 1: each on its own")
     rows: list[tuple[str, Cell, str]] = [
-        (what, _finely(one.daily), said),
-        (
-            f"{what}, relative",
-            _number(one.relative),
-            one.missing.get("relative", "0: they move as one; 1: each on its own"),
-        ),
+        (name, _finely(one.daily), said),
+        (f"{name}, relative", _number(one.relative), apart),
     ]
-    few = "too few days"
+    few = "; too few for a median"
     rows += [
-        (f"{what}, in {part.label}", _finely(part.daily), f"{part.n_days:,} days" if part.daily is not None else few)
+        (f"{name}, in {part.label}", _finely(part.daily), f"{part.n_days:,} days{few if part.daily is None else ''}")
         for part in one.by_regime
     ]
     return rows

@@ -40,6 +40,9 @@ from meta_pipeline.report.outcomes import scorecard_table
 from meta_pipeline.report.table import Column, Kind, Table
 from meta_pipeline.report.tables import RULE_MEANINGS, change_text, suppressed_counts_table
 
+_SCENARIOS: Final = (
+    "The table puts the live configuration and the best one through the same months, and compares the worst of each."
+)
 _NEXT: Final = (
     "As a file that a backtester can take: meta-pipeline proposals experiments STRATEGY --output FILE. Runs that are "
     "handed in under the same market, window and campaign join the block that they are missing from."
@@ -201,9 +204,9 @@ def _equity(found: EquityComparison | None) -> dict[str, Any]:
     drawn = None if found is None else equity_chart(found)
     if drawn is None:
         why = "the return series were not at hand" if found is None else found.missing
-        return {"sentences": (f"Not known: {why}.",)}
+        return {"sentences": (f"Not known: {why}.", _SCENARIOS)}
     said = (f"Not known of one of them: {found.missing}.",) if found is not None and found.missing else ()
-    return {"charts": (drawn,), "sentences": said}
+    return {"charts": (drawn,), "sentences": (*said, _SCENARIOS)}
 
 
 def _past(found: StrategyReport) -> dict[str, Any]:
