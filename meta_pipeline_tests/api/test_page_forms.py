@@ -64,6 +64,8 @@ def test_an_operator_halts_and_resumes_a_book_by_typing_its_name(
     assert not halted(database)
     nothing = send(client, page, resume, **{**good, "etag": first})
     assert (nothing.status_code, "is not halted" in nothing.text) == (409, True)
+    listed = re.findall(r'data-label="(?:From|To)"[^>]*><span class="chip[^"]*">(\w+)<', client.get(page).text)
+    assert listed[:4] == ["halted", "DEFENSIVE", "NORMAL", "halted"]  # from and to, the newest first
     evaluated = send(client, page, "/pages/policy/evaluate", scope="live")
     assert "A policy was made just now." in evaluated.text
 

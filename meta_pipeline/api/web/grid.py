@@ -74,7 +74,7 @@ def _proposal(record: ProposalRecord) -> tuple[Cell, ...]:
         figure(draft.confidence_score, "z.2f"),
         Cell(text=str(record.status), chip=True),
         Cell(text=draft.author),
-        moment(record.expires_at),
+        moment(record.expires_at.date()),
     )
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from itertools import pairwise
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query
@@ -107,7 +108,7 @@ def _read(context: Context, scope: str, before: int | None) -> dict[str, Any]:
         "gauges": gauges(health["metrics"]),
         "health": health_table(health["metrics"]),
         "chart": mode_chart(charted, now=now) if charted else None,
-        "changes": _changes_grid(changed),
+        "changes": _changes_grid(_with_halts(charted, changed)),
         "ranking": ranking_table(ranking["rankings"]),
         "executors": executors_table(status["executors"]),
         "skew": facts([(key.replace("_", " "), _plain(value)) for key, value in status["skew"].items()]),
@@ -180,20 +181,34 @@ def _why(record: PolicyRecord) -> str:
     return "; ".join(reason["text"] for reason in record.reasons) or "no reason is on record"
 
 
-def _changes_grid(records: Sequence[PolicyRecord]) -> Grid:
+def _state(record: PolicyRecord) -> str:
+    return "halted" if record.halted else str(record.risk_mode)
+
+
+def _with_halts(charted: Sequence[PolicyRecord], changed: Sequence[PolicyRecord]) -> list[tuple[str, PolicyRecord]]:
+    """Return what changed, the newest first, each with the state before it: halts and their ends, too.
+
+    Before the policies that are charted only changes of the mode are known.
+    """
+    near = [(_state(before), one) for one, before in pairwise(charted) if _state(one) != _state(before)]
+    oldest = charted[-1].id if charted else 0
+    return [*near, *((str(one.previous_mode), one) for one in changed if one.id <= oldest)][:ROWS]
+
+
+def _changes_grid(records: Sequence[tuple[str, PolicyRecord]]) -> Grid:
     return Grid(
         name="Changes of the mode",
         headers=("When", "From", "To", "Why", "Trigger", "By"),
         rows=tuple(
             (
                 moment(one.created_at),
-                Cell(text=str(one.previous_mode), chip=True),
-                Cell(text=str(one.risk_mode), chip=True),
+                Cell(text=before, chip=True),
+                Cell(text=_state(one), chip=True),
                 Cell(text=_why(one)),
                 Cell(text=one.trigger),
                 Cell(text=one.actor),
             )
-            for one in records
+            for before, one in records
         ),
         empty="The mode has never changed.",
     )
@@ -207,7 +222,7 @@ def _history_grid(records: Sequence[PolicyRecord]) -> Grid:
             (
                 Cell(text=f"{one.version:,}", number=True),
                 moment(one.created_at),
-                Cell(text="halted" if one.halted else str(one.risk_mode), chip=True),
+                Cell(text=_state(one), chip=True),
                 Cell(text=", ".join(one.allowed_strategies) or "none"),
                 Cell(text=one.trigger),
                 Cell(text=one.actor),

@@ -1,5 +1,6 @@
 """Searches: how far each is, its best configurations, and the gates of its verdict."""
 
+import json
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query
@@ -11,7 +12,6 @@ from meta_pipeline.api.web.grid import Cell, Grid, figure, moment
 from meta_pipeline.api.web.pages import PageRoute, link, show
 from meta_pipeline.api.web.tables import facts
 from meta_pipeline.api.web.visitor import Visits
-from meta_pipeline.canonical import canonical_json
 from meta_pipeline.report.search import gates_table
 from meta_pipeline.report.table import Column, Kind, Table, day
 from meta_pipeline.store import search
@@ -91,19 +91,21 @@ def _progress(found: StoredSearch) -> dict[str, Any]:
 
 def _facts(found: StoredSearch) -> list[tuple[str, str | None]]:
     plain = {key: value for key, value in _progress(found).items() if isinstance(value, str | int | float | bool)}
-    shown = [
-        (key.replace("_", " "), f"{value:,.6g}" if isinstance(value, float) else str(value))
-        for key, value in plain.items()
-    ]
+    shown = [(key.replace("_", " "), _plain(value)) for key, value in plain.items()]
     reason = found.summary.get("reason")
     return [
         ("started", day(found.started_at)),
         ("last written", day(found.updated_at)),
-        ("ledger", found.place),
         ("digest", found.digest),
         *shown,
         *([("no candidate", str(reason))] if reason else []),
     ]
+
+
+def _plain(value: str | int | float | bool) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:,.6g}" if isinstance(value, float) else str(value)
 
 
 def _top_table(rows: list[dict[str, Any]]) -> Table:
@@ -125,7 +127,7 @@ def _top_table(rows: list[dict[str, Any]]) -> Table:
                 "value": row["value"],
                 **{name: row["metrics"].get(name) for name in known},
                 "feasible": "yes" if row["feasible"] else "no",
-                "config": canonical_json(row["config"]),
+                "config": json.dumps(row["config"], sort_keys=True, ensure_ascii=False),
             }
             for row in rows
         ),
