@@ -86,6 +86,8 @@ def text(found: Found) -> str:
         "",
         *_FAULTS.splitlines(),
         "",
+        *_RACES.splitlines(),
+        "",
         "## Random sequences",
         "",
         *_SEQUENCES.splitlines(),
@@ -151,18 +153,34 @@ An empty cell: the fault cannot be done at that step.
 
 A failpoint is one comparison with None in production. The steps are `meta_pipeline.failpoints.STEPS`; a new one is
 covered by itself, and one that no act passes fails. The suite kills the process at every step
-(`meta_pipeline_tests/faults/test_crash_matrix.py`) and does the other faults at a few.
+(`meta_pipeline_tests/faults/test_crash_matrix.py`) and does the other faults at a few."""
 
-A freeze is held against applies that had read the freezes before it was recorded (`faults/test_freeze_races.py`):
-when it returns, whatever it stops is refused, also with the process standing at its last statement. An apply that
-hangs while it holds the lock of the audit log, for which a freeze has to wait, is ended by the server after 20
-seconds."""
+_RACES: Final = """\
+## Races
+
+Real processes that start at the same moment, or of which one stands at a named step, run by the suite
+(`store/test_governance_races.py`, `store/test_audit.py`, `faults/test_freeze_races.py`). Whoever wins, this is left:
+
+| race | what is left |
+|---|---|
+| 24 apply one proposal | one applied it; 23 hear "already applied", with the id of the same change |
+| approve against reject | rejected; every decision that was made is on record |
+| approve against edit | approved as it was read, or refused as that content is no more |
+| apply against edits | exactly the content that was approved |
+| two applies on one strategy | one applied; the other is stale, and names the change that moved the configuration |
+| revert against a newer apply on the same key | one of the two; the other is refused, and says why |
+| four revert one change | one reverted it; three hear "already reverted" |
+| eight write the audit log | one unbroken chain |
+| a freeze, or the kill file, against an apply whose checks had passed | refused; of a batch only what it stops |
+| a freeze against an apply past its last look | applied and committed before the freeze returns |
+| a freeze against an apply that hangs there | undone: the server ends a silent session after 20 s (0.3 in the test) |
+| a lower limit against an apply that is under way | applied; the limit returns after it, and holds from then on |"""
 
 _SEQUENCES: Final = """\
 Four people and the machine propose, edit, approve (signed or not), reject, withdraw, rehearse, apply one or all,
-revert, freeze, lift freezes, give and take roles, revoke keys, set limits and declare knobs anew; time passes. Two
-choices in three or more are likely ones, the others anything. Beside the database runs a model of the rules in
-memory, written without the service's code (`faults/expected_world.py`, `expected_acts.py`). For every act it
+revert, freeze, lift freezes, give and take roles, revoke keys, set limits and declare knobs anew; time passes. Three
+choices in four are likely ones, the others anything. Beside the database runs a model of the rules in memory, which
+calls nothing of the service (`faults/expected_world.py`, `expected_acts.py`). For every act it
 foretells the answer, the kind of the error included: what is not allowed has to be refused, and what is allowed
 must not be. After every act every live configuration is the fold of the changes in force, every status, every
 change with its true previous value, and the audit entries written are those foretold; after every sequence the
