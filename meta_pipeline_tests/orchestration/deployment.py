@@ -36,7 +36,7 @@ STRATEGIES = ("CARRY", "TREND")
 SHARDS = tuple(Shard(number=number, of=2) for number in (1, 2))
 CELERY = str(Path(sys.executable).parent / "dagster-celery")
 SERVED = "meta_pipeline.definitions_celery"
-WITHIN = 120.0
+WITHIN = 200.0
 
 # What a row is numbered by, when it was written, and the hash chain over the order of writing; all else has to agree.
 NUMBERED = {"aggregation_id", "outcome_id", "ingest_xid", "seq", "hash", "prev_hash", "at", "ingest_seq"}

@@ -156,7 +156,7 @@ def type_after(browser: Page, word: str, text: str) -> None:
 
 
 def wait_for(holds: Callable[[], bool], deployment: Deployment) -> None:
-    deadline = time.monotonic() + 2 * WITHIN
+    deadline = time.monotonic() + WITHIN
     while not holds():
         assert time.monotonic() < deadline, deployment.log()
         time.sleep(0.3)
