@@ -1,5 +1,6 @@
 """docs/reliability.md, from what was found. The same findings give the same text."""
 
+import textwrap
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,6 +9,9 @@ from typing import Final
 
 from meta_pipeline_tests.faults.injection import FAULTS
 from meta_pipeline_tests.faults.interleaved import BrokenRule, Played
+
+MINUTES: Final = 10.0
+"""How long a run may take on two processors of its own."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +31,8 @@ class Found:
 
     Parameters
     ----------
+    minutes
+        How long it might take.
     seconds, processors, load
         How long it took, on how many processors, and how many processes wanted one at its end (the load average of
         five minutes): above that of an idle machine others ran beside it.
@@ -36,6 +42,7 @@ class Found:
     played: Played
     rules: tuple[BrokenRule, ...]
     began: datetime
+    minutes: float
     seconds: float
     processors: int
     load: float
@@ -104,11 +111,18 @@ def text(found: Found) -> str:
     return "\n".join(lines) + "\n"
 
 
+def prose() -> tuple[str, ...]:
+    """Return the parts of the document that are the same whatever is found."""
+    return _INTRODUCTION, _READING, _FAULTS, _RACES, _SEQUENCES, _LIMITS
+
+
 def _written(found: Found) -> str:
-    return (
-        f"`make test-faults` wrote this page on {found.began:%Y-%m-%d}, in {found.seconds / 60:.1f} minutes "
+    longer = "" if found.minutes == MINUTES else f" MINUTES={found.minutes:g}"
+    said = (
+        f"`make test-faults{longer}` wrote this page on {found.began:%Y-%m-%d}, in {found.seconds / 60:.1f} minutes "
         f"on {found.processors} processors with a load of {found.load:.1f}. {summary(found)}"
     )
+    return textwrap.fill(said, width=116, break_long_words=False, break_on_hyphens=False)
 
 
 def _codes(cells: Sequence[Cell]) -> dict[str, str]:
@@ -138,8 +152,9 @@ against the rules."""
 
 _READING: Final = """\
 `make test-faults` does all of it. It exits with 1 if anything failed, or was not done after ten minutes
-(`MINUTES=30` for a busy machine). `make test-faults DEPTH=quick` kills the process at every step, does each other
-fault once per act, plays fewer sequences, and writes no page. The test suite does a share of it on every commit."""
+(`MINUTES=30`, say, where other work has the processors). `make test-faults DEPTH=quick` kills the process at every
+step, does each other fault once per act, plays fewer sequences, and writes no page. The test suite does a share of
+it on every commit."""
 
 _FAULTS: Final = """\
 An empty cell: the fault cannot be done at that step.
@@ -187,7 +202,8 @@ change with its true previous value, and the audit entries written are those for
 invariants of `store/invariants.py` hold, the chain's among them.
 
 So that this shows something, rules of the service are broken on purpose, one at a time, and the sequences have to
-notice each; they begin anew each time, and stop at the first answer that is not as foretold."""
+notice each, within 300; they begin anew each time, and stop at the first answer that is not as foretold. A refusal
+for another reason than the one foretold is such an answer too."""
 
 _LIMITS: Final = """\
 ## What this does not show

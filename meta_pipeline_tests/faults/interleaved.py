@@ -13,7 +13,7 @@ from meta_pipeline.store.database import Database
 from meta_pipeline_tests.faults.governance_machine import Governance
 from meta_pipeline_tests.faults.mutations import MUTATIONS, broken
 
-MOST: Final = 120
+MOST: Final = 300
 """How many sequences have to be enough to notice a rule that is broken."""
 
 

@@ -141,6 +141,7 @@ def run(name: str, *, minutes: float) -> int:
         played=played,
         rules=tuple(rules),
         began=began,
+        minutes=minutes,
         seconds=time.time() - started,
         processors=os.cpu_count() or 1,
         load=os.getloadavg()[1],
