@@ -10,6 +10,7 @@ from rich.console import Console
 
 from meta_pipeline.cli import common
 from meta_pipeline.cli.search_bar import bar_of
+from meta_pipeline.hyperband.forests import ENGINES
 from meta_pipeline.hyperband.progress import Progress
 from meta_pipeline.hyperband.slots import Slot
 from meta_pipeline_tests.cli.shell import Shell
@@ -120,7 +121,11 @@ def test_a_search_on_real_prices_ends_with_every_gate_and_an_honest_verdict(shel
     gates = {gate["name"]: gate["passed"] for gate in verdict["gates"]}
     assert not gates["deflated Sharpe ratio"]
     assert verdict["earlier_looks"] is None  # the holdout is still closed
-    assert "No winner: " in shell.run("search", "show", found["search"]).out
+    shown = shell.run("search", "show", found["search"]).out
+    assert "No winner: " in shown
+    engine = found["settings"]["described"]["engine"]
+    assert engine in ENGINES
+    assert f"Forests by {engine} (scikit-learn" in shown
 
 
 def test_the_bar_says_where_the_search_is_and_is_not_there_when_piped(
