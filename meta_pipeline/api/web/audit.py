@@ -53,5 +53,6 @@ def _verified(context: Context) -> dict[str, str]:
             walked = anchors.verify_anchored(connection, noted)
     except (AuditBroken, AuditForked) as error:
         return {"state": "BROKEN", "tone": "bad", "says": str(error)}
-    says = f"{walked.entries:,} entries hold together, and with {len(noted):,} anchors. Head {walked.head_hash}"
+    anchored = "1 anchor" if len(noted) == 1 else f"{len(noted):,} anchors"
+    says = f"{walked.entries:,} entries hold together, and with {anchored}. Head {walked.head_hash}"
     return {"state": "intact", "tone": "good", "says": says}

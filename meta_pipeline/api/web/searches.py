@@ -91,8 +91,8 @@ def _progress(found: StoredSearch) -> dict[str, Any]:
 
 def _facts(found: StoredSearch) -> list[tuple[str, str | None]]:
     plain = {key: value for key, value in _progress(found).items() if isinstance(value, str | int | float | bool)}
+    reason = plain.pop("reason", None) or found.summary.get("reason")
     shown = [(key.replace("_", " "), _plain(value)) for key, value in plain.items()]
-    reason = found.summary.get("reason")
     return [
         ("started", day(found.started_at)),
         ("last written", day(found.updated_at)),

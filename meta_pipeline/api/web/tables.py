@@ -83,13 +83,13 @@ def health_table(metrics: Mapping[str, Any]) -> Table:
             trend["status"],
         ),
         ("Market regime", regime["current"], "a trend that the book is on the right side of", favourable),
-        ("Volatility", regime["volatility"], "", "" if regime["volatility"] else "unknown"),
+        ("Volatility", regime["volatility"], "EXTREME is DEFENSIVE at once", _volatility(regime["volatility"])),
         ("Losses in a row", _of(risk["consecutive_losses"], ""), "a warning from 3, critical from 5", risk["status"]),
         (
             "Time without profit",
             _of(risk["days_since_profit"], "days"),
-            "",
-            "" if risk["days_since_profit"] is not None else "unknown",
+            "counted in the book's own time between trades; the reasons name the limit when it decides",
+            "unknown" if risk["days_since_profit"] is None else "by its pace",
         ),
     ]
     return Table(
@@ -101,10 +101,14 @@ def health_table(metrics: Mapping[str, Any]) -> Table:
             Column(key="threshold", header="Thresholds"),
         ),
         rows=tuple(
-            {"reading": name, "value": value, "state": state or "no threshold", "threshold": threshold or "none"}
+            {"reading": name, "value": value, "state": state, "threshold": threshold}
             for name, value, threshold, state in rows
         ),
     )
+
+
+def _volatility(level: str | None) -> str:
+    return "unknown" if level is None else "critical" if level == "EXTREME" else "ok"
 
 
 def _of(value: float | None, unit: str) -> str | None:
@@ -123,7 +127,7 @@ def ranking_table(rankings: Sequence[Mapping[str, Any]]) -> Table:
     rows: list[Mapping[str, Cell]] = [
         {
             "rank": rank,
-            "strategy": one["strategy_name"],
+            "strategy": _named(one["strategy_id"], one["strategy_name"]),
             "score": one["score"],
             **{key: one["score_breakdown"][key] for key, _ in parts},
             "trades": one["metrics"]["total_trades"],
@@ -147,6 +151,10 @@ def ranking_table(rankings: Sequence[Mapping[str, Any]]) -> Table:
         note="The score is the sum of its five parts; n is the number of closed trades.",
         empty="No strategy is known in this book.",
     )
+
+
+def _named(identifier: str, name: str) -> str:
+    return identifier if name == identifier else f"{identifier}: {name}"
 
 
 def versions_table(versions: Sequence[Any]) -> Table:
