@@ -17,10 +17,10 @@ LookScore = Callable[[Sequence[Looked]], Figure]
 
 _INTRODUCTION: Final = """# How good the proposals are: planted truth, and real prices
 
-Written by the benchmark; do not edit. Command: `{command}`, on {day}, {seconds} s on one core. Seeds: fixed
-{fixed}, fresh {fresh} (every second campaign, and all repeated looks). {n} campaigns, each but the repeated looks
-given to all three contestants. Behind ± stands one standard error, over campaigns (± 0.000 at a rate of 0 or 1 only
-says that all campaigns agreed). Real prices, where no truth is planted, are at the end.
+Written by the benchmark; do not edit. Command: `{command}`, on {day}, {seconds} s.
+Seeds: fixed {fixed}, fresh {fresh} (every second campaign, and all repeated looks). {n} campaigns, each but the
+repeated looks given to all three contestants. Behind ± stands one standard error, over campaigns (± 0.000 at a rate of
+0 or 1 only says that all campaigns agreed). Real prices, where no truth is planted, are at the end.
 
 A campaign: 6 knobs of 3 levels, one dead, one pure leverage; 4 markets, 5 years of days (1,260); 13 (grid) or 25 runs
 per market; variance 10 % global, 45 % market, 40 % knob levels, 5 % own; t5 shocks, AR(1) log-volatility; base Sharpe
@@ -55,9 +55,9 @@ predecessor compares only two of three values, and never asks which one is live.
 _CEILING: Final = """\
 How far the power could go: the contrast weighed as precisely as the covariance by which the campaigns are drawn allows,
 its standard error known, and the critical value the one that the largest of the eight contrasts exceeds in a tenth of
-the same campaigns without an effect. Where a bar (.72; .65 confounded) lies above this, no test of differences of
-Sharpe ratios reaches it on these runs. A grid spends two runs per market on a change, and the own noise of both stays
-in the difference; random search spreads it over eight runs a level, with the same 5 years.
+the same campaigns without an effect. No test of differences of Sharpe ratios finds much more on these runs, so that the
+bar for an effect of .3 (.72; .65 confounded) is out of a grid's reach: a grid spends two runs per market on a change,
+and the own noise of both stays in the difference. Random search spreads it over eight runs a level, on the same days.
 """
 _CLAIMS: Final = """\
 Ours claims the contrast after a haircut (a quarter at 5 years, without history), because on real prices effects fade.

@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 
 from benchmarks.proposal_quality.contestants import ALPHA
-from benchmarks.proposal_quality.scores import FOUND, Figure, ratio
+from benchmarks.proposal_quality.scores import FOUND, Figure
 from benchmarks.proposal_quality.worlds import (
     KNOBS,
     N_DAYS,
@@ -29,7 +29,8 @@ from benchmarks.proposal_quality.worlds import (
 from meta_pipeline.evidence.metrics import summarize
 
 EFFECT: Final = 0.3
-FULL: Final = 300
+FULL: Final = 1000
+RESAMPLES: Final = 499
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,10 +55,17 @@ def run(*, n: int, seed: int, tell: Callable[[str], None]) -> dict[Design, Ceili
             statistics, error = known(hit)
             hits.append(statistics[FOUND])
             errors.append(error)
-        critical = float(np.quantile(nulls, 1 - ALPHA, method="higher"))
-        power = ratio((np.array(hits) > critical).astype(np.float64), np.ones(n))
-        found[design] = Ceiling(error=float(np.mean(errors)), critical=critical, power=power)
+        found[design] = _ceiling(np.array(nulls), np.array(hits), float(np.mean(errors)), np.random.default_rng(seed))
     return found
+
+
+def _ceiling(nulls: Floats, hits: Floats, error: float, rng: np.random.Generator) -> Ceiling:
+    """Return power at the critical value of the same campaigns; its error is that of both, by resampling campaigns."""
+    chosen = np.concatenate([np.arange(len(nulls))[None, :], rng.integers(0, len(nulls), (RESAMPLES, len(nulls)))])
+    critical = np.quantile(nulls[chosen], 1 - ALPHA, axis=1, method="higher")
+    powers = np.mean(hits[chosen] > critical[:, None], axis=1)
+    power = Figure(value=float(powers[0]), error=float(np.std(powers[1:])), n=len(nulls))
+    return Ceiling(error=error, critical=float(critical[0]), power=power)
 
 
 def known(campaign: Campaign) -> tuple[dict[tuple[int, int], float], float]:
