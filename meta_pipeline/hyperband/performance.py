@@ -25,6 +25,8 @@ TAIL: Final = 0.05
 FEWEST_IN_TAIL: Final = 5
 DRAWS: Final = 64
 """Of the bootstrap of figures that depend on the path; their standard errors are known to a tenth then."""
+NO_LOSS: Final = 1e-15
+"""Losses of so small a share of the gains are none: below the last digit of their sum."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -199,7 +201,7 @@ def _of_trips(profits: Floats, sizes: Floats, years: float) -> dict[str, Figure]
 def _profit_factor(profits: Floats) -> Figure:
     gains, losses = np.maximum(profits, 0.0), np.maximum(-profits, 0.0)
     gained, lost = float(gains.sum()), float(losses.sum())
-    if lost == 0.0:
+    if lost <= NO_LOSS * gained:
         worth = math.inf if gained > 0.0 else math.nan
         return Figure(value=worth, reason="no losing round trip" if gained > 0.0 else "no round trip won or lost")
     if len(profits) < 2:

@@ -2,7 +2,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from meta_pipeline.errors import InputError
@@ -82,6 +82,7 @@ def test_errors_of_the_path_have_the_size_of_the_scatter() -> None:
     returns=st.lists(st.floats(-0.9, 0.9), min_size=1, max_size=80),
     profits=st.lists(st.floats(-1.0, 1.0), max_size=12),
 )
+@example(returns=[0.1], profits=[1.0, -2.2e-313])
 def test_every_figure_has_an_error_or_says_why_not(returns: list[float], profits: list[float]) -> None:
     found = performance(returns, profits, [0.5] * len(profits), periods_per_year=2190.0)
     assert tuple(found) == NAMES
