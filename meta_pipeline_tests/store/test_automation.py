@@ -121,6 +121,8 @@ def test_what_passes_every_check_is_applied_under_the_machines_name_and_undone_l
             text("SELECT DISTINCT actor_kind FROM audit_log WHERE action IN ('proposal.approve', 'change.apply')")
         ).scalars()
         assert list(kinds) == ["machine"]
+        by = connection.execute(text("SELECT applied_by FROM meta_controller_config_proposals")).scalar_one()
+        assert by == "AUTO"
     assert tuple(row) == ("meta-pipeline", "automation")
     assert run(ready).results == ()
     assert result.change_id is not None
