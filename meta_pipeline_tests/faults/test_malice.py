@@ -177,26 +177,25 @@ def test_at_the_shell_no_odd_knob_and_no_value_that_json_lacks_is_proposed(shell
     assert [one["proposed"]["value"] if "value" in one["proposed"] else one["proposed"] for one in shown] == [kept]
 
 
-@pytest.mark.parametrize(
-    "body",
-    [
-        '{"verdict": "approve", "digest": NaN}',
-        '{"verdict": "approve", "digest": 1e400}',
-        '{"verdict": "approve", "digest": "%s", "__proto__": {"role": "admin"}}',
-        '{"verdict": "approve", "digest": "%s", "verdict": "reject"}',
-        '{"verdict": "approve", "digest": "%s", "reason": "\\u0000"}',
-        '{"verdict": "approve", "digest": "%s", "reason": "\\ud800"}',
-        '{"verdict": "approve", "digest": "%s", "a.b[0]": 1}',
-        '{"verdict": "approve", "digest": "%s", "' + "k" * 10_240 + '": 1}',
-    ],
+BODIES = (
+    '{"verdict": "approve", "digest": NaN}',
+    '{"verdict": "approve", "digest": 1e400}',
+    '{"verdict": "approve", "digest": "%s", "__proto__": {"role": "admin"}}',
+    '{"verdict": "approve", "digest": "%s", "verdict": "reject"}',
+    '{"verdict": "approve", "digest": "%s", "reason": "\\u0000"}',
+    '{"verdict": "approve", "digest": "%s", "reason": "\\ud800"}',
+    '{"verdict": "approve", "digest": "%s", "a.b[0]": 1}',
+    '{"verdict": "approve", "digest": "%s", "' + "k" * 10_240 + '": 1}',
 )
-def test_over_http_a_body_that_says_more_or_less_than_a_decision_decides_nothing(
-    site: Site, tmp_path: Path, body: str
-) -> None:
+
+
+def test_over_http_a_body_that_says_more_or_less_than_a_decision_decides_nothing(site: Site, tmp_path: Path) -> None:
     record = proposed(site.database)
     token = token_of(site.database, "approver", "Bob", now=NOW)
     before = governed(site.database)
-    sent = body.replace("%s", record.body_digest).encode()
-    refused = Api(site.database, tmp_path).post(f"/api/v1/proposals/{record.proposal_id}/decisions", token, sent)
-    assert refused[:4] in {"400:", "422:"}, refused
+    api = Api(site.database, tmp_path)
+    for body in BODIES:
+        sent = body.replace("%s", record.body_digest).encode()
+        refused = api.post(f"/api/v1/proposals/{record.proposal_id}/decisions", token, sent)
+        assert refused[:4] in {"400:", "422:"}, (body[:80], refused)
     assert governed(site.database) == before

@@ -6,11 +6,13 @@ Each method returns why it was refused, in the words that a person sees, or "" i
 import json
 import sys
 from abc import ABC, abstractmethod
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import pytest
+from fastapi.testclient import TestClient
 
 from meta_pipeline.cli import common
 from meta_pipeline.errors import MetaPipelineError
@@ -85,6 +87,11 @@ class CommandLine(WayIn):
 class Api(WayIn):
     """The REST API, as its clients have it."""
 
+    @cached_property
+    def client(self) -> TestClient:
+        """A client of one app."""
+        return client_of(self.database, self.home, clock=lambda: NOW)
+
     def approve(self, record: ProposalRecord, by: str, *, reason: Any = "", **other: Any) -> str:
         body = {"verdict": "approve", "digest": other.get("digest", record.body_digest), "reason": reason}
         try:
@@ -99,11 +106,10 @@ class Api(WayIn):
         return self.post(f"/api/v1/proposals/{record.proposal_id}/apply", token, {})
 
     def post(self, address: str, token: str, body: Any) -> str:
-        client = client_of(self.database, self.home, clock=lambda: NOW)
-        seen = client.get(address.rsplit("/", 1)[0], headers=bearing(token))
+        seen = self.client.get(address.rsplit("/", 1)[0], headers=bearing(token))
         headers = {**bearing(token), "If-Match": seen.headers.get("ETag", '"none"'), "Content-Type": "application/json"}
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
-        answer = client.post(address, headers=headers, content=content)
+        answer = self.client.post(address, headers=headers, content=content)
         assert answer.status_code != 500, answer.text
         return "" if answer.status_code == 200 else f"{answer.status_code}: {answer.text}"
 
