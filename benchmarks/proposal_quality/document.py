@@ -88,9 +88,9 @@ _ODD_FOUND: Final = """\
 For *aliased knobs* the right answer is none: nothing tells the two apart.
 """
 _FORBIDDEN: Final = """\
-A knob can be seen to be dead only where two runs of a market differ in nothing else. Most campaigns hold such a pair;
-sparse ones often do not, and of random searches with 25 runs per market about one in thirty. There a dead knob is one
-more knob without effect, and falls under alpha.
+A knob can be seen to be dead only where runs of a market show what it does alone: they differ in nothing else, or
+besides in what only scales returns. Nearly every campaign holds such runs; sparse ones often do not. There a dead knob
+is one more knob without effect, and falls under alpha.
 """
 
 

@@ -1,6 +1,6 @@
 """Which runs are distinct, in an order that nothing but their content decides.
 
-Belongs here: digests of runs, duplicates, the canonical order of runs and levels, dead knobs. Does not belong here:
+Belongs here: digests of runs, duplicates, the canonical order of runs and levels. Does not belong here:
 whether a run may be used (the quality gate), or what differs between runs (contrasts).
 
 The canonical order is what makes every later sum the same to the last bit, however the rows came in, how
@@ -170,30 +170,6 @@ def _canonical_levels(factor: Factor, series: Codes, blocks: Codes) -> Factor:
         for part, level in zip(parts, factor.levels, strict=True)
     ]
     return factor.reordered(sorted(range(len(signatures)), key=signatures.__getitem__))
-
-
-def dead_knobs(runs: DistinctRuns) -> tuple[str, ...]:
-    """Return the declared knobs whose matched pairs all have identical returns, in order of their paths.
-
-    A pair is matched if block and all other declared knobs and nuisances are equal.
-    """
-    active = [f for f in runs.factors if f.role in {Role.KNOB, Role.NUISANCE} and len(f.levels) > 1]
-    dead = []
-    for factor in active:
-        if factor.role is Role.KNOB:
-            others = [other.codes for other in active if other is not factor]
-            cells = combine([runs.blocks, *others])
-            n_cells = int(cells.max(initial=0)) + 1
-            several = _distinct_per_cell(cells, factor.codes, n_cells) > 1
-            same = _distinct_per_cell(cells, runs.series, n_cells) == 1
-            if several.any() and bool(same[several].all()):
-                dead.append(factor.path)
-    return tuple(dead)
-
-
-def _distinct_per_cell(cells: Codes, codes: Codes, n_cells: int) -> Codes:
-    width = int(codes.max(initial=0)) + 1
-    return np.bincount(np.unique(cells * width + codes) // width, minlength=n_cells)
 
 
 def evidence_digest(parts: Sequence[bytes]) -> str:

@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meta_pipeline.canonical import JsonValue, canonical_json
+from meta_pipeline.evidence.dead_knobs import dead_knobs
 from meta_pipeline.evidence.design import Design
-from meta_pipeline.evidence.distinct import DistinctRuns, dead_knobs, distinct_runs, evidence_digest
+from meta_pipeline.evidence.distinct import DistinctRuns, distinct_runs, evidence_digest
 from meta_pipeline.evidence.factors import Factor, Role, aliases, level_at
 from meta_pipeline.evidence.grades import effective_number
 from meta_pipeline.evidence.influence import Runs
@@ -73,7 +74,7 @@ class Campaign:
     @cached_property
     def dead(self) -> tuple[str, ...]:
         """Paths of the declared knobs that change nothing."""
-        return dead_knobs(self.distinct)
+        return dead_knobs(self.distinct, self.runs)
 
     @cached_property
     def aliased(self) -> tuple[tuple[str, ...], ...]:

@@ -98,7 +98,7 @@ def _levels_seen(campaign: Campaign, path: str) -> list[Level]:
 def _change(campaign: Campaign, knob: Knob, live: Level, level: Level) -> Change:
     factor = campaign.factor(knob.path)
     if factor is not None and knob.path in campaign.dead:
-        sentence = f"{knob.path} is dead: all matched pairs of runs that differ in it alone have identical returns"
+        sentence = f"{knob.path} is dead: wherever runs show what it does alone, their returns are identical"
         return Change(knob=knob, from_value=live, to_value=level, factor=factor, refusal=(Rule.DEAD_KNOB, sentence))
     if knob.path in campaign.confounded:
         together = ", ".join(campaign.confounded[knob.path])

@@ -1,6 +1,6 @@
 import numpy as np
 
-from meta_pipeline.evidence.distinct import DistinctRuns, dead_knobs, distinct_runs, evidence_digest
+from meta_pipeline.evidence.distinct import DistinctRuns, distinct_runs, evidence_digest
 from meta_pipeline_tests.evidence.worlds import chosen, grid, panel_of, world
 
 
@@ -49,25 +49,6 @@ def test_the_same_returns_on_other_days_are_another_series() -> None:
 def test_runs_of_other_periods_per_year_are_in_blocks_of_their_own() -> None:
     panel = panel_of(noise(50, 2), [{}, {}], periods_per_year=np.array([252.0, 2190.0]))
     assert distinct_of(panel, []).block_labels == (("m|w|c", 252.0), ("m|w|c", 2190.0))
-
-
-def test_a_knob_whose_pairs_are_all_identical_is_dead() -> None:
-    panel = world(np.random.default_rng(0), [grid()] * 2, n_days=60, dead=4)
-    assert dead_knobs(distinct_of(panel, [f"k{i}" for i in range(6)])) == ("k4",)
-
-
-def test_a_knob_that_matters_in_one_pair_is_alive() -> None:
-    returns = noise(50, 4)
-    returns[:, 1] = returns[:, 0]
-    configs = [{"a": a, "b": b} for b in (0, 1) for a in (0, 1)]
-    assert dead_knobs(distinct_of(panel_of(returns, configs), ["a", "b"])) == ()
-    returns[:, 3] = returns[:, 2]
-    assert dead_knobs(distinct_of(panel_of(returns, configs), ["a", "b"])) == ("a",)
-
-
-def test_a_knob_without_any_matched_pair_is_not_called_dead() -> None:
-    configs = [{"a": 0, "b": 0}, {"a": 1, "b": 1}]
-    assert dead_knobs(distinct_of(panel_of(noise(50, 2), configs), ["a", "b"])) == ()
 
 
 def test_the_digest_of_evidence_knows_neither_order_nor_repetition() -> None:
