@@ -7,6 +7,7 @@ import typer
 from meta_pipeline.canonical import JsonValue
 from meta_pipeline.cli import common
 from meta_pipeline.cli.common import AsJson
+from meta_pipeline.cli.report_files import proposal_reports
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -98,7 +99,12 @@ def propose(experiment_id: ExperimentId, as_json: AsJson = False) -> None:
 
     with common.open_database() as database:
         proposal_id = experiments.propose(
-            database, experiment_id, actor=common.actor(), now=common.time_of(database), settings=common.settings()
+            database,
+            experiment_id,
+            actor=common.actor(),
+            now=common.time_of(database),
+            settings=common.settings(),
+            report=proposal_reports(database),
         )
     common.emit(
         {"experiment_id": experiment_id, "proposal_id": proposal_id},

@@ -7,6 +7,7 @@ import typer
 
 from meta_pipeline.cli import common
 from meta_pipeline.cli.common import AsJson
+from meta_pipeline.cli.report_files import proposal_reports
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -57,7 +58,12 @@ def propose(name: Name, as_json: AsJson = False) -> None:
 
     with common.open_database() as database:
         identity = search_cycle.propose_winner(
-            database, name, actor=common.actor(), now=common.time_of(database), settings=common.settings()
+            database,
+            name,
+            actor=common.actor(),
+            now=common.time_of(database),
+            settings=common.settings(),
+            report=proposal_reports(database),
         )
     told = f"Proposal {identity} is saved; somebody else approves it:  meta-pipeline approve {identity}"
     common.emit(

@@ -24,6 +24,7 @@ from meta_pipeline.proposals.digests import instant
 from meta_pipeline.proposals.draft import ProposalDraft
 from meta_pipeline.proposals.identity import MACHINE_ACTOR, clean_name, clean_reason, is_machine
 from meta_pipeline.proposals.knob_groups import objection_inside
+from meta_pipeline.proposals.report_writer import ReportWriter
 from meta_pipeline.proposals.roles import Power
 from meta_pipeline.settings import Settings
 from meta_pipeline.store import people, proposals, strategies
@@ -296,8 +297,21 @@ def stop(database: Database, experiment_id: str, *, reason: str, actor: str, now
     return in_transaction(database, work)
 
 
-def propose(database: Database, experiment_id: str, *, actor: str, now: datetime, settings: Settings) -> str:
+def propose(
+    database: Database,
+    experiment_id: str,
+    *,
+    actor: str,
+    now: datetime,
+    settings: Settings,
+    report: ReportWriter | None = None,
+) -> str:
     """Make the challenger a proposal, with the experiment as its evidence. Somebody else has to approve it.
+
+    Parameters
+    ----------
+    report
+        As in `proposals.save`.
 
     Returns
     -------
@@ -334,6 +348,7 @@ def propose(database: Database, experiment_id: str, *, actor: str, now: datetime
             now=now,
             lifetime=timedelta(days=settings.proposal_days),
             rejection_window=timedelta(days=settings.rejection_days),
+            report=report,
         )
         if saved.refused:
             raise saved.refused[0].error

@@ -6,6 +6,8 @@ Reading and moving them is re-exported from `proposal_rows`, so that callers nee
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from itertools import groupby
+from operator import itemgetter
 from typing import Any, Final
 
 from sqlalchemy import Connection, func, select
@@ -142,18 +144,24 @@ def save(
     """
     found: dict[str, list[Any]] = {"new": [], "existing": [], "suppressed": [], "refused": [], "superseded": []}
     errors = _locked(connection, drafts)
+    events: list[tuple[str, audit.Event]] = []
     for draft in drafts:
         try:
             if id(draft) in errors:
                 raise errors[id(draft)]
-            kind, what = _save_one(
+            kind, what, event = _save_one(
                 connection, draft, now=now, lifetime=lifetime, window=rejection_window, report=report
             )
         except MetaPipelineError as error:
-            kind, what = "refused", Refusal(draft=draft, error=error)
+            kind, what, event = "refused", Refusal(draft=draft, error=error), None
         found[kind].append(what)
-        if kind == "new":
-            found["superseded"] += _supersede_older(connection, draft, by=what, now=now)
+        if event is not None:
+            ended = _supersede_older(connection, draft, by=what)
+            found["superseded"] += [one.subject_id for one in ended]
+            events += [(draft.author, one) for one in (event, *ended)]
+    # Last, and at once: an append holds the log until the end of the transaction, and reports take seconds to draw.
+    for author, theirs in groupby(events, key=itemgetter(0)):
+        audit.append_all(connection, [event for _, event in theirs], actor=author, at=now)
     return SaveResult(
         new=tuple(found["new"]),
         existing=tuple(found["existing"]),
@@ -183,13 +191,14 @@ def _save_one(
     lifetime: timedelta,
     window: timedelta,
     report: ReportWriter | None,
-) -> tuple[str, Any]:
+) -> tuple[str, Any, audit.Event | None]:
+    """Store one draft, or find it there; return what became of it, and what is to be put on record."""
     identity, attempt, present = _slot(connection, draft)
     if present is not None:
-        return "existing", identity
+        return "existing", identity, None
     suppression = _suppression(connection, draft, now=now, window=window)
     if suppression is not None:
-        return "suppressed", suppression
+        return "suppressed", suppression, None
     body = body_text(draft, attempt=attempt, created_at=now, expires_at=now + lifetime)
     record = ProposalRecord(
         proposal_id=identity,
@@ -220,8 +229,7 @@ def _save_one(
             "body_digest": record.body_digest,
         },
     )
-    audit.append(connection, event, actor=draft.author, at=now)
-    return "new", identity
+    return "new", identity, event
 
 
 def with_report(seen: Situation, report: ReportWriter, *, attempt: int) -> ProposalRecord:
@@ -289,7 +297,7 @@ def _suppression(
     return None
 
 
-def _supersede_older(connection: Connection, draft: ProposalDraft, *, by: str, now: datetime) -> list[str]:
+def _supersede_older(connection: Connection, draft: ProposalDraft, *, by: str) -> list[audit.Event]:
     if draft.author_kind != "machine":
         return []
     older = connection.execute(
@@ -306,9 +314,7 @@ def _supersede_older(connection: Connection, draft: ProposalDraft, *, by: str, n
         connection, [row for row in older if _same_change(row.current_value, row.proposed_value, draft)]
     )
     reason = f"newer evidence for the same change: {by}"
-    events = [end(connection, record, Status.SUPERSEDED, reason=reason) for record in records]
-    audit.append_all(connection, events, actor=draft.author, at=now)
-    return [record.proposal_id for record in records]
+    return [end(connection, record, Status.SUPERSEDED, reason=reason) for record in records]
 
 
 def _same_change(current: Level, proposed: Level, draft: ProposalDraft) -> bool:

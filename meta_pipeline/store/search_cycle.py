@@ -26,6 +26,7 @@ from meta_pipeline.hyperband.forest_strategy import (
 from meta_pipeline.hyperband.protocol import ParameterValue
 from meta_pipeline.proposals.draft import ProposalDraft
 from meta_pipeline.proposals.identity import clean_name, kind_of
+from meta_pipeline.proposals.report_writer import ReportWriter
 from meta_pipeline.proposals.roles import Power
 from meta_pipeline.settings import Settings
 from meta_pipeline.store import experiments, people, proposals, search, search_live_run, search_verdict, strategies
@@ -98,10 +99,23 @@ def declare_lab(connection: Connection, *, actor: str, now: datetime) -> "Strate
     return strategies.load(connection, FOREST_LAB)
 
 
-def propose_winner(database: "Database", search_name: str, *, actor: str, now: datetime, settings: Settings) -> str:
+def propose_winner(
+    database: "Database",
+    search_name: str,
+    *,
+    actor: str,
+    now: datetime,
+    settings: Settings,
+    report: ReportWriter | None = None,
+) -> str:
     """Make the winner of a search a proposal, with the verdict as its evidence. Somebody else has to approve it.
 
     The 22 parameters are one proposal: together they passed the gates, and no part of them ever did.
+
+    Parameters
+    ----------
+    report
+        As in `proposals.save`.
 
     Returns
     -------
@@ -135,6 +149,7 @@ def propose_winner(database: "Database", search_name: str, *, actor: str, now: d
             now=now,
             lifetime=timedelta(days=settings.proposal_days),
             rejection_window=timedelta(days=settings.rejection_days),
+            report=report,
         )
         if saved.refused:
             raise saved.refused[0].error

@@ -1,6 +1,7 @@
 """Shadow experiments: fixed at the start, decided at every look, nothing live until somebody approves."""
 
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from meta_pipeline.errors import Blocked, Conflict, ContentTampered, NotFound, NotPermitted, StaleBase
 from meta_pipeline.proposals.roles import Role
 from meta_pipeline.proposals.states import Status
+from meta_pipeline.report.files import ProposalReports, report_files
 from meta_pipeline.store import experiments, governance, people, proposals
 from meta_pipeline.store.database import Database
 from meta_pipeline.store.experiments import Experiment, ExperimentLook
@@ -140,12 +142,22 @@ def test_terms_that_were_changed_by_hand_are_not_looked_at(ready: Database, chan
     assert get(ready, begun).state == "running"
 
 
-def test_proposals_of_an_experiment_wait_like_any_other(ready: Database) -> None:
+def test_proposals_of_an_experiment_wait_like_any_other_and_have_a_report(ready: Database, tmp_path: Path) -> None:
     begun = start(ready)
     look(ready, begun, 300)
-    identity = experiments.propose(ready, begun.experiment_id, actor="ann", now=NOW, settings=settings())
+    files = report_files(tmp_path)
+    identity = experiments.propose(
+        ready,
+        begun.experiment_id,
+        actor="ann",
+        now=NOW,
+        settings=settings(),
+        report=ProposalReports(files, approval_hours=72, track_record=lambda _: None),
+    )
     with ready.connect() as connection:
-        assert proposals.get(connection, identity).status is Status.PENDING
+        proposal = proposals.get(connection, identity)
+    assert proposal.status is Status.PENDING
+    assert identity in files.get(str(proposal.draft.report_sha256)).decode("utf-8")
 
 
 def test_who_may_not_propose_neither_starts_nor_proposes_nor_stops_one(ready: Database) -> None:

@@ -4,12 +4,13 @@ import json
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
 from meta_pipeline.errors import InputError
 from meta_pipeline.meta_model.artifact_store import FolderStore
 from meta_pipeline.proposals.draft import ProposalRecord
 from meta_pipeline.report.files import ProposalReports, report_files
-from meta_pipeline.store import governance, proposals
+from meta_pipeline.store import audit, governance, proposals
 from meta_pipeline.store.database import Database
 from meta_pipeline_tests.proposals.governed import draft
 from meta_pipeline_tests.store import governed
@@ -81,6 +82,23 @@ def test_with_or_without_a_report_it_is_the_same_proposal(database: Database, tm
         again = proposals.save(connection, [draft()], now=NOW, lifetime=LIFETIME, report=writer(report_files(tmp_path)))
     assert again.existing == first.new
     assert not (tmp_path / "reports").exists()
+
+
+def test_nobody_waits_for_the_log_while_reports_are_drawn(database: Database) -> None:
+    governed.prepare(database)
+
+    def slow(record: ProposalRecord, **_: object) -> str:
+        with database.begin() as other:
+            other.execute(text("SET LOCAL lock_timeout = '2s'"))
+            event = audit.Event(action="test", subject_type="test", subject_id=record.proposal_id, payload={})
+            audit.append(other, event, actor="Ann", at=NOW)
+        return "a" * 64
+
+    before = len(governed.actions(database))
+    drafts = [draft(), draft("lookback", 63, 64)]
+    with database.begin() as connection:
+        assert len(proposals.save(connection, drafts, now=NOW, lifetime=LIFETIME, report=slow).new) == 2
+    assert governed.actions(database)[before:] == ["test", "test", "proposal.create", "proposal.create"]
 
 
 def test_what_is_no_sha256_cannot_name_a_report() -> None:

@@ -36,6 +36,7 @@ from meta_pipeline.hyperband.verdict import Thresholds
 from meta_pipeline.hyperband.watching import Limits
 from meta_pipeline.proposals.decision import Decision
 from meta_pipeline.proposals.knob_groups import objection_inside
+from meta_pipeline.report.files import ProposalReports, report_files
 from meta_pipeline.settings import Settings
 from meta_pipeline.store import (
     approvers,
@@ -121,13 +122,18 @@ def test_a_winner_becomes_a_proposal_that_the_gate_decides_on_and_nothing_goes_l
         before = strategies.load(connection, "FOREST_PLANTED")
         best = as_declared(search.top(connection, name, limit=1)[0]["config"])
     _counts_in_searches_whose_ledgers_are_elsewhere(database, name)
-    identity = search_cycle.propose_winner(database, name, actor="meta-pipeline", now=NOW, settings=SETTINGS)
+    files = report_files(tmp_path / "reports")
+    written = ProposalReports(files, approval_hours=72, track_record=lambda _: None)
+    identity = search_cycle.propose_winner(
+        database, name, actor="meta-pipeline", now=NOW, settings=SETTINGS, report=written
+    )
     assert search_cycle.propose_winner(database, name, actor="meta-pipeline", now=NOW, settings=SETTINGS) == identity
     with database.connect() as connection:
         proposal = stored_proposals.get(connection, identity)
         assert strategies.load(connection, "FOREST_PLANTED") == before
         # The check of the asset `proposals` knows that a winner rests on its verdict.
         assert connection.execute(query("proposals_without_evidence")).all() == []
+    assert "deflated Sharpe ratio" in files.get(str(proposal.draft.report_sha256)).decode("utf-8")
     assert proposal.draft.supporting_metrics["verdict"]["winner"] is True  # type: ignore[index, call-overload]
     assert proposal.draft.supporting_metrics["data"]["origin"] == "recorded by the desk, 2026-11-20"  # type: ignore[index, call-overload]
     assert proposal.draft.expected_sharpe_improvement is None

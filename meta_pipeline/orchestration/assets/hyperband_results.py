@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from meta_pipeline.hyperband.progress import Progress
     from meta_pipeline.hyperband.results import SearchResult
     from meta_pipeline.hyperband.search_settings import SearchSettings
+    from meta_pipeline.report.files import ProposalReports
 
 NAME: Final = "hyperband_results"
 QUIET: Final = "no_outcome_calls_for_somebody"
@@ -182,11 +183,31 @@ def _propose(config: SearchRequest, name: str, verdict: Any, database: DatabaseR
         return f"nothing: the run's configuration says so; by hand: meta-pipeline search propose {name}"
     try:
         identity = propose_winner(
-            database.opened, name, actor=MACHINE_ACTOR, now=database.now(), settings=database.settings
+            database.opened,
+            name,
+            actor=MACHINE_ACTOR,
+            now=database.now(),
+            settings=database.settings,
+            report=_reports(database),
         )
     except (Blocked, NotFound) as error:
         return f"nothing: {error}"
     return f"{identity}; it waits for a person: meta-pipeline proposals show {identity}"
+
+
+def _reports(database: DatabaseResource) -> "ProposalReports":
+    """Return what writes the report of the proposal that a winner becomes."""
+    from meta_pipeline.report.files import ProposalReports, report_files
+    from meta_pipeline.report.outcomes import track_record
+    from meta_pipeline.store.scorecards import scorecard
+
+    with database.connect() as connection:
+        scores = scorecard(connection)
+    return ProposalReports(
+        report_files(database.settings.home),
+        approval_hours=database.settings.approval_hours,
+        track_record=lambda proposal_type: track_record(scores, proposal_type),
+    )
 
 
 def _halves(result: "SearchResult", store: "CheckpointStore") -> "tuple[NDArray[np.float64], NDArray[np.float64]]":
