@@ -11,7 +11,8 @@ from sqlalchemy import Connection, func, insert, select, update
 from meta_pipeline.canonical import JsonValue
 from meta_pipeline.errors import InputError, NotFound
 from meta_pipeline.proposals.identity import clean_name, is_machine
-from meta_pipeline.store import audit
+from meta_pipeline.proposals.roles import Power
+from meta_pipeline.store import audit, people
 from meta_pipeline.store.schema_policy import api_tokens
 
 ROLES: Final = ("reader", "executor", "researcher", "approver", "operator")
@@ -53,7 +54,10 @@ def create_token(
     ------
     InputError
         If the name, the role or the lifetime cannot be used: an approver is a person.
+    NotPermitted
+        If somebody asks who may not manage people and keys.
     """
+    people.require(connection, actor, Power.MANAGE)
     who = clean_name(name)
     if role not in ROLES:
         raise InputError(f"role {role!r} is not one of {', '.join(ROLES)}")
@@ -89,7 +93,10 @@ def revoke_token(connection: Connection, token_id: str, *, actor: str, now: date
     ------
     NotFound
         If there is none of that id.
+    NotPermitted
+        If somebody asks who may not freeze: a token that got into wrong hands is ended as fast as that.
     """
+    people.require(connection, actor, Power.FREEZE)
     columns = api_tokens.c
     own = columns.token_id == (token_id if token_id.isprintable() else "")
     if connection.execute(select(columns.token_id).where(own)).first() is None:

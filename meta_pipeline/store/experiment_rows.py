@@ -8,11 +8,12 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row, select, update
 
 from meta_pipeline.canonical import JsonValue, Level, digest
-from meta_pipeline.errors import ContentTampered, NotFound
+from meta_pipeline.errors import ContentTampered, NotFound, NotPermitted
 from meta_pipeline.outcomes.experiment import ExperimentVerdict
 from meta_pipeline.proposals.candidate import level_to_json
 from meta_pipeline.proposals.configs import level_at
 from meta_pipeline.proposals.digests import instant
+from meta_pipeline.proposals.identity import clean_name, is_machine
 from meta_pipeline.proposals.outcome_rule import OutcomeRule, rule_of
 from meta_pipeline.store import audit
 from meta_pipeline.store.schema_outcomes import experiment_looks, experiments
@@ -157,3 +158,17 @@ def note(
 
 def _experiment(row: Row[Any]) -> Experiment:
     return Experiment(**row._asdict())
+
+
+def person(actor: str) -> str:
+    """Return the name of who acts on an experiment.
+
+    Raises
+    ------
+    NotPermitted
+        If it is reserved for machines.
+    """
+    who = clean_name(actor)
+    if is_machine(who):
+        raise NotPermitted(f"{who!r} is a name reserved for machines; experiments are a person's (META_PIPELINE_ACTOR)")
+    return who

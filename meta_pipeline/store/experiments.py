@@ -1,10 +1,10 @@
 """Shadow experiments: incumbent and challenger over the same days, nothing live, the rule fixed when it starts."""
 
 from collections.abc import Container
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from typing import Final
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, insert, select
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from meta_pipeline.canonical import JsonValue, Level, digest
@@ -12,24 +12,20 @@ from meta_pipeline.errors import (
     Blocked,
     Conflict,
     DatabaseUnavailable,
-    NotPermitted,
     SchemaMismatch,
-    StaleBase,
 )
 from meta_pipeline.outcomes.experiment import ExperimentVerdict, decide, is_over
 from meta_pipeline.outcomes.judgement import Judgement, judge_outcome
 from meta_pipeline.proposals.candidate import level_to_json
 from meta_pipeline.proposals.configs import level_at, with_level
 from meta_pipeline.proposals.digests import instant
-from meta_pipeline.proposals.draft import ProposalDraft
-from meta_pipeline.proposals.identity import MACHINE_ACTOR, clean_name, clean_reason, is_machine
+from meta_pipeline.proposals.identity import MACHINE_ACTOR, clean_reason
 from meta_pipeline.proposals.knob_groups import objection_inside
-from meta_pipeline.proposals.report_writer import ReportWriter
 from meta_pipeline.proposals.roles import Power
 from meta_pipeline.settings import Settings
-from meta_pipeline.store import people, proposals, strategies
-from meta_pipeline.store.authoring import BY_HAND
+from meta_pipeline.store import people, strategies
 from meta_pipeline.store.database import Database
+from meta_pipeline.store.experiment_proposals import propose
 from meta_pipeline.store.experiment_rows import (
     Experiment,
     ExperimentLook,
@@ -39,6 +35,7 @@ from meta_pipeline.store.experiment_rows import (
     latest_look,
     list_experiments,
     note,
+    person,
 )
 from meta_pipeline.store.outcome_days import ONE_DAY, chosen_markets, config_of, days_of, source_of, span_of
 from meta_pipeline.store.outcome_rules import outcome_rule
@@ -85,7 +82,7 @@ def start(
     NotPermitted
         If a machine asks, or somebody who may not propose: a winner becomes a proposal.
     """
-    who, reason = _person(actor), clean_reason(why, what="the experiment")
+    who, reason = person(actor), clean_reason(why, what="the experiment")
 
     def work(connection: Connection) -> Experiment:
         strategies.lock(connection, strategy_id)
@@ -279,7 +276,7 @@ def stop(database: Database, experiment_id: str, *, reason: str, actor: str, now
     NotPermitted
         If a machine asks, or somebody who may neither propose nor freeze.
     """
-    who, why = _person(actor), clean_reason(reason, what="stopping the experiment")
+    who, why = person(actor), clean_reason(reason, what="stopping the experiment")
 
     def work(connection: Connection) -> Experiment:
         found = get(connection, experiment_id)
@@ -295,119 +292,3 @@ def stop(database: Database, experiment_id: str, *, reason: str, actor: str, now
         return get(connection, found.experiment_id)
 
     return in_transaction(database, work)
-
-
-def propose(
-    database: Database,
-    experiment_id: str,
-    *,
-    actor: str,
-    now: datetime,
-    settings: Settings,
-    report: ReportWriter | None = None,
-) -> str:
-    """Make the challenger a proposal, with the experiment as its evidence. Somebody else has to approve it.
-
-    Parameters
-    ----------
-    report
-        As in `proposals.save`.
-
-    Returns
-    -------
-    str
-        The proposal's id.
-
-    Raises
-    ------
-    Conflict
-        If the challenger has not won.
-    StaleBase
-        If the incumbent is no longer live.
-    NotPermitted
-        If a machine asks, or somebody who may not propose.
-    """
-    who = _person(actor)
-
-    def work(connection: Connection) -> str:
-        experiment = get(connection, experiment_id)
-        strategies.lock(connection, experiment.strategy_id)
-        people.require(connection, who, Power.AUTHOR)
-        experiment = get(connection, experiment_id)
-        check_content(experiment)
-        look = latest_look(connection, experiment.experiment_id)
-        if experiment.state != "decided" or experiment.verdict != ExperimentVerdict.CHALLENGER or look is None:
-            raise Conflict(
-                f"experiment {experiment.experiment_id} is {experiment.state} ({experiment.verdict or 'no verdict'}): "
-                "only a challenger that won becomes a proposal; propose it by hand with your own reasons"
-            )
-        draft = _draft(connection, experiment, look, who, settings)
-        saved = proposals.save(
-            connection,
-            [draft],
-            now=now,
-            lifetime=timedelta(days=settings.proposal_days),
-            rejection_window=timedelta(days=settings.rejection_days),
-            report=report,
-        )
-        if saved.refused:
-            raise saved.refused[0].error
-        if saved.suppressed_by_rejection:
-            raise Blocked(saved.suppressed_by_rejection[0].text())
-        identity = (saved.new + saved.existing)[0]
-        connection.execute(
-            update(experiments).where(_COLUMNS.experiment_id == experiment.experiment_id).values(proposal_id=identity)
-        )
-        if saved.new:
-            told: dict[str, JsonValue] = {"proposal_id": identity}
-            note(connection, "experiment.propose", experiment.experiment_id, told, actor=who, now=now)
-        return identity
-
-    return in_transaction(database, work)
-
-
-def _draft(
-    connection: Connection, experiment: Experiment, look: ExperimentLook, who: str, settings: Settings
-) -> ProposalDraft:
-    strategy = strategies.load(connection, experiment.strategy_id)
-    if strategy.live_version != experiment.incumbent_version:
-        raise StaleBase(
-            f"version {strategy.live_version} of {experiment.strategy_id} is live, but experiment "
-            f"{experiment.experiment_id} was about version {experiment.incumbent_version}; start a new one"
-        )
-    declared = strategy.knobs.get(experiment.knob_path)
-    body = dict(look.body or {})
-    evidence: dict[str, JsonValue] = {
-        "kind": "experiment",
-        "experiment_id": experiment.experiment_id,
-        "digest": experiment.digest,
-        "judged_until": None if look.judged_until is None else look.judged_until.isoformat(),
-        "simulated": look.simulated,
-        "judgement": body,
-    }
-    rule = outcome_rule(connection, experiment.strategy_id, settings)
-    return ProposalDraft(
-        strategy_id=experiment.strategy_id,
-        proposal_type=BY_HAND,
-        target_component=experiment.knob_path,
-        current=experiment.incumbent_value,
-        proposed=experiment.challenger_value,
-        base_version=strategy.live_version,
-        rationale=f"Experiment {experiment.experiment_id} ({experiment.why}): {experiment.reason}.",
-        supporting_metrics=evidence,
-        evidence_digest=digest(evidence),
-        risk_change="unknown"
-        if declared is None
-        else declared.risk_change(experiment.incumbent_value, experiment.challenger_value),
-        author=who,
-        author_kind="human",
-        expected_sharpe_improvement=body.get("estimate") if rule.metric == "sharpe_ratio" else None,
-        outcome_rule=rule.to_json(),
-    )
-
-
-def _person(actor: str) -> str:
-    who = clean_name(actor)
-    if is_machine(who):
-        raise NotPermitted(f"{who!r} is a name reserved for machines; experiments are a person's (META_PIPELINE_ACTOR)")
-    return who

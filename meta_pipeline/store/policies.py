@@ -21,7 +21,8 @@ from meta_pipeline.policy.modes import RiskMode
 from meta_pipeline.policy.risk_mode import ModeState
 from meta_pipeline.policy.signing import Signer
 from meta_pipeline.proposals.identity import MACHINE_ACTOR, clean_name, clean_reason, is_machine
-from meta_pipeline.store import audit
+from meta_pipeline.proposals.roles import Power
+from meta_pipeline.store import audit, people
 from meta_pipeline.store.database import Database
 from meta_pipeline.store.live_books import load_scope
 from meta_pipeline.store.policy_inputs import Gathered, current_halt, gather
@@ -160,7 +161,7 @@ def resume(database: Database, scope: str, controller: Controller, *, actor: str
     Raises
     ------
     NotPermitted
-        If a machine asks: what a person stopped a person starts.
+        If a machine asks: what a person stopped a person starts; or somebody who may not lift a freeze.
     Conflict
         If the book is not halted.
     """
@@ -357,6 +358,8 @@ def _set_halt(
         load_scope(connection, scope)
         _lock(connection, scope)
         now = controller.clock()
+        if action == "resume":
+            people.require(connection, who, Power.LIFT)  # anybody may stop; to go on is more risk
         if action == "resume" and current_halt(connection, scope) is None:
             raise Conflict(f"the book {scope!r} is not halted")
         values = {"scope": scope, "action": action, "actor": who, "reason": why, "at": now}

@@ -11,6 +11,8 @@ from sqlalchemy import text
 from meta_pipeline.api import guard
 from meta_pipeline.api.server import context_for, is_loopback
 from meta_pipeline.errors import InputError, NotFound, NotPermitted
+from meta_pipeline.proposals.roles import Role
+from meta_pipeline.store import people
 from meta_pipeline.store.api_tokens import any_tokens, create_token, find_token, list_tokens, revoke_token
 from meta_pipeline.store.database import Database
 from meta_pipeline_tests.api.clients import BASE, bearing, client_of, context_of, served, settings_of, token_of
@@ -93,6 +95,20 @@ def test_a_token_that_is_unknown_revoked_or_expired_is_none(database: Database, 
     assert client_of(database, tmp_path).get(READ, headers=bearing(token)).status_code == 401
     # Nor does the end of the last token open the server again.
     assert client_of(database, tmp_path).get(READ).status_code == 401
+
+
+def test_where_there_are_operators_only_they_make_tokens_and_an_auditor_ends_none(database: Database) -> None:
+    with database.begin() as connection:
+        people.grant(connection, "Olga", Role.OPERATOR, actor="ann", now=NOW)
+        people.grant(connection, "Uma", Role.AUDITOR, actor="Olga", now=NOW)
+        wanted: Any = {"name": "Bob", "role": "approver", "lifetime": timedelta(days=1), "now": NOW}
+        _, token = create_token(connection, **wanted, actor="Olga")
+        for actor in ("ann", "Uma"):
+            with pytest.raises(NotPermitted):
+                create_token(connection, **wanted, actor=actor)
+        with pytest.raises(NotPermitted, match="auditor"):
+            revoke_token(connection, token.token_id, actor="Uma", now=NOW)
+        assert revoke_token(connection, token.token_id, actor="Olga", now=NOW).revoked_at == NOW
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,9 @@ from meta_pipeline.canonical import canonical_json, digest
 from meta_pipeline.errors import Conflict, InputError, NotFound, NotPermitted, Unhealthy
 from meta_pipeline.policy.client import HmacVerifier, PolicyClient, read_document
 from meta_pipeline.policy.modes import RiskMode
+from meta_pipeline.proposals.roles import Role
 from meta_pipeline.settings import Settings
-from meta_pipeline.store import audit, live_books, live_refusals, live_trades, policies, policy_views
+from meta_pipeline.store import audit, live_books, live_refusals, live_trades, people, policies, policy_views
 from meta_pipeline.store.database import Database
 from meta_pipeline.store.policies import Request, evaluate_policy, latest_policy
 from meta_pipeline_tests.store.live_book import (
@@ -218,6 +219,17 @@ def test_a_halt_acts_at_once_and_its_end_leaves_the_mode_defensive(database: Dat
         actions = [entry.action for entry in audit.entries(connection, action="policy")]
     assert actions.count("policy.halt") == actions.count("policy.resume") == 1
     assert "policy.mode" in actions
+
+
+def test_anybody_may_halt_but_where_there_are_operators_only_they_resume(database: Database) -> None:
+    calm_policy(database)
+    with database.begin() as connection:
+        people.grant(connection, "Olga", Role.OPERATOR, actor="ann", now=NOW)
+    now = NOW + timedelta(minutes=1)
+    assert policies.halt(database, "live", controller(now), actor="ann", reason="news").halted
+    with pytest.raises(NotPermitted, match="operator"):
+        policies.resume(database, "live", controller(now), actor="ann", reason="calm again")
+    assert not policies.resume(database, "live", controller(now), actor="Olga", reason="calm again").halted
 
 
 def test_a_refused_fill_makes_the_book_unknown_until_it_is_dismissed(database: Database) -> None:
