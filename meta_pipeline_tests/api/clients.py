@@ -42,9 +42,11 @@ def client_of(database: Database, home: Path, **options: Any) -> TestClient:
     return TestClient(create_app(context_of(database, home, **options)), base_url=BASE)
 
 
-def token_of(database: Database, role: str, name: str = "Bob", *, now: datetime = NOW, days: float = 1.0) -> str:
+def token_of(
+    database: Database, role: str, name: str = "Bob", *, actor: str = "ann", now: datetime = NOW, days: float = 1.0
+) -> str:
     with database.begin() as connection:
-        text, _ = create_token(connection, name=name, role=role, lifetime=timedelta(days=days), actor="ann", now=now)
+        text, _ = create_token(connection, name=name, role=role, lifetime=timedelta(days=days), actor=actor, now=now)
     return text
 
 

@@ -56,7 +56,7 @@ def test_a_name_from_the_proxy_may_do_what_its_roles_on_record_may(database: Dat
         "nobody in particular": (403, 403, 403),
     }
     # A token says who it is, whatever a header beside it claims.
-    both = {**bearing(token_of(database, "reader")), HEADER: "olga"}
+    both = {**bearing(token_of(database, "reader", actor="olga")), HEADER: "olga"}
     assert statuses(client, both) == (200, 403, 403)
 
 
