@@ -217,7 +217,7 @@ def _one(task: tuple[int, int, tuple[int, ...]]) -> list[float]:
 def regret(seeds: int, budgets: tuple[int, ...]) -> None:
     """Print the table of regrets."""
     tasks = [(row, seed, budgets) for row in range(len(ROWS)) for seed in range(seeds)]
-    with ProcessPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+    with ProcessPoolExecutor(len(os.sched_getaffinity(0)), asked.engine) as pool:
         found = np.array(list(pool.map(_one, tasks))).reshape(len(ROWS), seeds, len(budgets))
     print(f"\nTrue regret of the chosen configuration, mean +- standard error of {seeds} seeds (less is better)")
     print(f"{'':32}" + "".join(f"{budget * UNITS:>16,} units" for budget in budgets))
@@ -304,7 +304,7 @@ def _forget(place: SearchPlace, database: Database) -> None:
         Path(str(folder)).mkdir(parents=True)
 
 
-def forests(bars: int, workers: int) -> None:
+def forests(bars: int, workers: int, engine: str) -> None:
     """Print the time of one iteration of the four-model strategy. The bars are drawn: this measures time alone."""
     from meta_pipeline.hyperband.progress import progress_of
 
@@ -313,7 +313,7 @@ def forests(bars: int, workers: int) -> None:
         _write_bars(path, bars)
         evaluator = Reference(
             target="meta_pipeline.hyperband.forest_evaluator:build",
-            settings={"data": {"path": str(path)}, "max_resource": R, "eta": ETA},
+            settings={"data": {"path": str(path)}, "max_resource": R, "eta": ETA, "engine": engine},
         )
         built = evaluator.build()
         settings = SearchSettings(
@@ -365,6 +365,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--quick", action="store_true", help="fewer seeds, two budgets, fewer bars")
     parser.add_argument("--only", choices=["regret", "bookkeeping", "forests"])
+    parser.add_argument("--engine", default="auto", help="of the forests; auto: intelex where it is installed")
     asked = parser.parse_args()
     sys.path.insert(0, str(Path(__file__).parents[1]))  # jobs name this module as `benchmarks.search`
     if asked.only in {None, "bookkeeping"}:
@@ -372,7 +373,7 @@ def main() -> None:
     if asked.only in {None, "regret"}:
         regret(4 if asked.quick else 16, (1, 2) if asked.quick else (1, 2, 4))
     if asked.only in {None, "forests"}:
-        forests(4_000 if asked.quick else 20_000, len(os.sched_getaffinity(0)))
+        forests(4_000 if asked.quick else 20_000, len(os.sched_getaffinity(0)), asked.engine)
 
 
 if __name__ == "__main__":
