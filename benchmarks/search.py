@@ -217,7 +217,7 @@ def _one(task: tuple[int, int, tuple[int, ...]]) -> list[float]:
 def regret(seeds: int, budgets: tuple[int, ...]) -> None:
     """Print the table of regrets."""
     tasks = [(row, seed, budgets) for row in range(len(ROWS)) for seed in range(seeds)]
-    with ProcessPoolExecutor(len(os.sched_getaffinity(0)), asked.engine) as pool:
+    with ProcessPoolExecutor(len(os.sched_getaffinity(0))) as pool:
         found = np.array(list(pool.map(_one, tasks))).reshape(len(ROWS), seeds, len(budgets))
     print(f"\nTrue regret of the chosen configuration, mean +- standard error of {seeds} seeds (less is better)")
     print(f"{'':32}" + "".join(f"{budget * UNITS:>16,} units" for budget in budgets))
