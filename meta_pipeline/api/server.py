@@ -2,6 +2,7 @@
 
 import ipaddress
 import os
+import socket
 from typing import TYPE_CHECKING
 
 from meta_pipeline.api.app import create_app
@@ -86,17 +87,32 @@ def agent_of(database: Database, settings: Settings) -> MetaAgent | None:
     return MetaAgent(model, wanted, arbiter_acceptance=environment.arbiter_acceptance)
 
 
-def run(context: Context, *, host: str, port: int) -> None:
-    """Serve until the process is told to end."""
+def listen(host: str, port: int) -> socket.socket:
+    """Take an address before anybody is told of it; port 0 takes a free one.
+
+    Raises
+    ------
+    InputError
+        If it cannot be had: another program has it, it is not this machine's, or it takes more rights.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=2048)
+    except OSError as error:
+        why = error.strerror or error
+        raise InputError(f"nobody can be served on {host}:{port}: {why}; take another --port or --host") from error
+
+
+def run(context: Context, listening: socket.socket) -> None:
+    """Serve on an address that `listen` took, until the process is told to end."""
     import uvicorn
 
-    uvicorn.run(
+    config = uvicorn.Config(
         create_app(context),
-        host=host,
-        port=port,
         log_level="warning",
         access_log=False,
         server_header=False,
         # Behind a proxy the client's address is the proxy's word; nothing here depends on it.
         proxy_headers=False,
     )
+    uvicorn.Server(config).run(sockets=[listening])

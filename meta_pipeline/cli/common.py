@@ -118,6 +118,12 @@ def emit(payload: JsonValue, *, as_json: bool, human: Callable[["Console"], None
     sys.stdout.write(json.dumps(document(payload), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
+def emit_line(payload: dict[str, JsonValue]) -> None:
+    """Print an answer as a document of one line, at once: for a command that does not end with it."""
+    sys.stdout.write(json.dumps(document(payload), ensure_ascii=False, allow_nan=False) + "\n")
+    sys.stdout.flush()
+
+
 def document(payload: JsonValue) -> dict[str, JsonValue]:
     """Return an answer with the name and version of its schema before it."""
     schema = f"meta-pipeline/{command_name()}/{JSON_SCHEMA_VERSION}"

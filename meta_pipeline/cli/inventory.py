@@ -28,13 +28,14 @@ def _group() -> None:
 def export(
     file: Annotated[Path | None, typer.Argument(help="Where to write it; left out: standard output.")] = None,
     form: Annotated[Literal["csv", "json"], typer.Option("--format", help="csv, or json.")] = "csv",
+    as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
 ) -> None:
     """Write the inventory. In CSV no cell is taken for a formula, whatever a strategy is called."""
     from meta_pipeline.store.inventory import inventory
 
     with common.open_database() as database, database.connect() as connection:
         lines = inventory(connection, common.settings())
-    text = as_csv(lines) if form == "csv" else _as_json(lines)
+    text = _as_json(lines) if as_json or form == "json" else as_csv(lines)
     if file is None:
         sys.stdout.write(text)
         return

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -102,9 +102,14 @@ def history(
 
 @app.command()
 def show(
-    version: Annotated[int | None, typer.Argument(help="A version; left out: the newest.")] = None, scope: Scope = LIVE
+    version: Annotated[int | None, typer.Argument(help="A version; left out: the newest.")] = None,
+    scope: Scope = LIVE,
+    as_json: AsJson = False,
 ) -> None:
-    """Print a policy document as it was signed, byte for byte."""
+    """Print a policy document as it was signed, byte for byte.
+
+    With --json, `document` is that text, and `policy` what it says.
+    """
     from meta_pipeline.errors import NotFound
     from meta_pipeline.store.policies import get_policy, latest_policy
 
@@ -112,7 +117,8 @@ def show(
         record = latest_policy(connection, scope) if version is None else get_policy(connection, scope, version)
     if record is None:
         raise NotFound(f"the book {scope!r} has no policy yet; make one: meta-pipeline policy evaluate --scope {scope}")
-    sys.stdout.write(record.document + "\n")
+    payload: dict[str, JsonValue] = {"policy": record.body, "document": record.document}
+    common.emit(payload, as_json=as_json, human=_as_it_is(record.document))
 
 
 @app.command()
@@ -198,8 +204,12 @@ def export(
     with_secrets: Annotated[
         bool, typer.Option("--with-secrets", help="Also the shared secrets of HMAC keys: whoever has one can sign.")
     ] = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Print the keys that executors verify with, as JSON: key id -> base64."""
+    """Print the keys that executors verify with, as the file that they read: algorithm -> key id -> base64.
+
+    With --json, that file is the field `keys`.
+    """
     import json
     from base64 import b64encode
 
@@ -211,7 +221,17 @@ def export(
         shared = key.public if key.algorithm == "ed25519" else key.secret if with_secrets else None
         if shared is not None:
             ring[key.algorithm][key.key_id] = b64encode(shared).decode("ascii")
-    sys.stdout.write(json.dumps({name: ids for name, ids in ring.items() if ids}, indent=2) + "\n")
+    written: dict[str, JsonValue] = {name: dict(ids) for name, ids in ring.items() if ids}
+    common.emit({"keys": written}, as_json=as_json, human=_as_it_is(json.dumps(written, indent=2)))
+
+
+def _as_it_is(text: str) -> "Callable[[Console], None]":
+    """Print a text that others check byte for byte: past the console, which would wrap it."""
+
+    def human(_: "Console") -> None:
+        sys.stdout.write(text + "\n")
+
+    return human
 
 
 def _controller(settings: "Settings") -> "Controller":

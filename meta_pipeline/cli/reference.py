@@ -19,12 +19,11 @@ HEAD: Final = """# The command line
 
 Written by `python -m meta_pipeline.cli.reference > docs/cli.md`; a test holds it against the code.
 
-- `--json`, where a command has it, prints one document and nothing else on standard output. Its first field, `schema`,
-  names command and version: `"schema": "meta-pipeline/proposals.list/1"`. The version rises when a field is renamed or
-  removed, or means something else; fields are added without that. `schema_version` is the version alone.
-  An error is `{"schema": "meta-pipeline/error/1", "error": {"code", "message", "next"}}`; branch on `code`. Two
-  commands print what others signed or verify with, byte for byte, and so without a schema: `policy show` and
-  `policy keys export`.
+- `--json`, which every command but `completion` has, prints one document and nothing else on standard output. Its first
+  field, `schema`, names command and version: `"schema": "meta-pipeline/proposals.list/1"`. The version rises when a
+  field is renamed or removed, or means something else; fields are added without that. `schema_version` is the version
+  alone. An error is `{"schema": "meta-pipeline/error/1", "error": {"code", "message", "next"}}`; branch on `code`.
+  Without `--json`, `policy show` and `policy keys export` print what others signed or verify with, byte for byte.
 - Colours and progress bars are for terminals: a pipe gets neither. `NO_COLOR=1` or `--no-color`, anywhere on the line,
   turns colours off. Progress is on standard error, answers are on standard output.
 - An error is one line that says what and why, a second one with the command to type next, and an exit code.

@@ -1,5 +1,6 @@
 """Clients of an app on the test's own database, in this process or over a real socket."""
 
+import json
 import os
 import socket
 import subprocess
@@ -81,9 +82,6 @@ def served(context: Context) -> Iterator[str]:
 @contextmanager
 def serving_process(home: Path, url: str, **variables: str) -> Iterator[tuple[str, "subprocess.Popen[str]"]]:
     """Run `meta-pipeline serve` as users do; yield its address and its process."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = int(free.getsockname()[1])
     environment = {
         **os.environ,
         "META_PIPELINE_HOME": str(home),
@@ -92,20 +90,34 @@ def serving_process(home: Path, url: str, **variables: str) -> Iterator[tuple[st
         **variables,
     }
     process = subprocess.Popen(
-        [sys.executable, "-m", "meta_pipeline", "serve", "--port", str(port)],
+        [sys.executable, "-m", "meta_pipeline", "serve", "--port", "0", "--json"],
         env=environment,
         cwd=home,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
     )
-    address = f"http://127.0.0.1:{port}"
     try:
+        address = _address_of(process)
         wait_for(address + "/healthz", process)
         yield address, process
     finally:
         process.kill()
         process.wait()
+
+
+def _address_of(process: "subprocess.Popen[str]") -> str:
+    """Return the address that the server says it has."""
+    said = []
+    assert process.stdout is not None
+    for line in process.stdout:
+        said.append(line)
+        if line.startswith("{"):
+            document = json.loads(line)
+            assert document["schema"] == "meta-pipeline/serve/1"
+            assert document["access"] == "open"
+            return str(document["address"])
+    raise AssertionError(f"the server ended: {''.join(said)}")
 
 
 def wait_for(url: str, process: "subprocess.Popen[str]") -> None:

@@ -5,6 +5,7 @@ import os
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -67,6 +68,27 @@ def test_usage_that_a_command_refuses_has_the_parsers_exit_code() -> None:
     answer = run("live", "capital", "nan", "--json")
     assert answer.returncode == 2
     assert json.loads(answer.stdout)["error"]["code"] == "usage"
+
+
+WITHOUT_JSON = {"completion": "it prints a program for a shell, which is text and no record"}
+"""Command -> why a program that calls it needs no document."""
+
+
+def _commands(command: Any, path: tuple[str, ...], context: Any) -> Iterator[tuple[str, Any]]:
+    if not hasattr(command, "get_command"):
+        yield " ".join(path), command
+        return
+    for name in command.list_commands(context):
+        yield from _commands(command.get_command(context, name), (*path, name), context)
+
+
+def test_every_command_answers_in_json_but_those_that_say_why_not() -> None:
+    group: Any = get_command(app)
+    context = group.make_context("meta-pipeline", [], resilient_parsing=True)
+    found = dict(_commands(group, (), context))
+    assert len(found) > 50
+    without = {name for name, one in found.items() if not any("--json" in given.opts for given in one.params)}
+    assert without == set(WITHOUT_JSON)
 
 
 URL = "postgresql://somebody:hunter2@127.0.0.1:1/nowhere?connect_timeout=2"

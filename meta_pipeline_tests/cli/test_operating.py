@@ -181,5 +181,6 @@ def test_the_inventory_is_complete_and_no_cell_of_it_is_a_formula(database: Data
     assert (knob["live"], knob["tier"]) == ({"absent": False, "value": 0.25}, "human")
     assert mine["last_change_verdict"] == ""
     document = json.loads(shell.run("inventory", "export", "--format", "json").out)
+    assert shell.ask("inventory", "export") == document
     assert [line["strategy_id"] for line in document["strategies"]] == ["=HYPERLINK(0)", "STRAT"]
     assert shell.run("strategies", "limit", "STRAT", "--max-changes", "2").code == 1

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import socket
 from base64 import b64decode
 from datetime import timedelta
 from pathlib import Path
@@ -72,6 +73,11 @@ def test_from_files_to_a_policy_at_the_shell(database: Database, shell: Shell, t
     ring = json.loads(shell.run("policy", "keys", "export").out)
     keys = {key: b64decode(value) for key, value in ring["ed25519"].items()}
     assert read_document(document, scope="live", verifier=Ed25519Verifier(keys)).version == 2
+    shown = shell.ask("policy", "show")
+    assert (shown["schema"], shown["document"]) == ("meta-pipeline/policy.show/1", document)
+    assert shown["policy"] == json.loads(document)
+    exported = shell.ask("policy", "keys", "export")
+    assert (exported["schema"], exported["keys"]) == ("meta-pipeline/policy.keys.export/1", ring)
     assert shell.run("policy", "show", "7").code == 1
 
 
@@ -165,3 +171,13 @@ def test_a_server_that_others_can_reach_is_refused_at_the_shell(database: Databa
     refused = shell.run("serve", "--host", "0.0.0.0")
     assert refused.code == 4
     assert "tokens new" in refused.err
+
+
+def test_a_port_that_another_program_has_is_an_error_before_an_address_is_named(
+    database: Database, shell: Shell
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        refused = shell.run("serve", "--port", str(other.getsockname()[1]))
+    assert refused.code == 1
+    assert "take another --port" in refused.err
+    assert "http://" not in refused.out + refused.err
