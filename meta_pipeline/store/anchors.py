@@ -349,6 +349,7 @@ def reseal(connection: Connection, settings: Settings, *, reason: str, actor: st
         },
     )
     audit.append(connection, event, actor=actor, at=now)
+    people.require_still(connection, actor, Power.SEAL)
     head = audit.head(connection)
     sealed = Anchor(
         seq=head.entries,

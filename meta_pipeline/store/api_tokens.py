@@ -83,6 +83,7 @@ def create_token(
         payload={"name": who, "role": role, "expires_at": (now + lifetime).isoformat()},
     )
     audit.append(connection, event, actor=actor, at=now)
+    people.require_still(connection, actor, Power.MANAGE)
     return text, _token(connection, token_id)
 
 

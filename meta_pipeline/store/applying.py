@@ -161,6 +161,7 @@ def _write(
         facts=facts,
     )
     look_again(connection, seen, rules)
+    people.require_still(connection, actor, Power.APPLY)
     after = with_level(seen.live, record.draft.target_component, record.draft.proposed)
     beside = f" (one of {len(together)} applied together)" if len(together) > 1 else ""
     return replace(

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, insert, select, update
 
 from meta_pipeline.errors import InputError, NotFound, NothingToDo, NotPermitted
 from meta_pipeline.proposals.identity import clean_name, clean_reason, name_key
+from meta_pipeline.proposals.roles import Power
 from meta_pipeline.proposals.signatures import key_id_of
 from meta_pipeline.store import approvers, audit, people
 from meta_pipeline.store.schema_governance import approver_keys
@@ -68,6 +69,7 @@ def register(connection: Connection, name: str, public_key: bytes, *, actor: str
         payload={"key_id": key_id, "public_key": public_key.hex()},
     )
     audit.append(connection, event, actor=actor, at=now)
+    people.require_still(connection, actor, Power.MANAGE)
     return _get(connection, key_id)
 
 

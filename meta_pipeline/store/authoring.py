@@ -107,6 +107,7 @@ def create(
             raise saved.refused[0].error
         if saved.suppressed_by_rejection:
             raise Blocked(saved.suppressed_by_rejection[0].text())
+        people.require_still(connection, who, Power.AUTHOR)
         return Created(record=proposal_rows.get(connection, (saved.new + saved.existing)[0]), new=bool(saved.new))
 
     return in_transaction(database, work)
@@ -173,6 +174,7 @@ def edit(
             payload={"from_digest": record.body_digest, "to_digest": text_digest(body), "rationale": text},
         )
         audit.append(connection, event, actor=who, at=now)
+        people.require_still(connection, who, Power.AUTHOR)
         return proposal_rows.get(connection, record.proposal_id)
 
     return in_transaction(database, work)
@@ -207,6 +209,7 @@ def withdraw(database: Database, proposal_id: str, *, actor: str, reason: str, n
             payload={"from": record.status, "reason": why, "actor_kind": kind_of(who)},
         )
         audit.append(connection, event, actor=who, at=now)
+        people.require_still(connection, who, Power.WITHDRAW)
         return proposal_rows.get(connection, record.proposal_id)
 
     return in_transaction(database, work)

@@ -5,6 +5,7 @@ if one of them gets past the check that should have stopped it, automation freez
 """
 
 from collections.abc import Sequence
+from meta_pipeline.counted import counted
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
@@ -171,7 +172,7 @@ def _approve(
 ) -> None:
     """Record that the machine decided, under its own name and through a channel of its own."""
     record = proposal_rows.get(connection, proposal_id)
-    reason = f"automatic: {len(checks)} checks passed"
+    reason = f"automatic: {counted(len(checks), 'check')} passed"
     approval_id = connection.execute(
         insert(approvals)
         .values(
@@ -217,7 +218,9 @@ def _isolated(database: Database, proposal_id: str, *, now: datetime, rules: Rul
     def work(connection: Connection) -> ApplyResult:
         # Where there are operators, one of them has to have made the machine one.
         people.require(connection, MACHINE_ACTOR, Power.APPLY)
-        return apply_automatically(connection, proposal_id, now=now, rules=rules)
+        done = apply_automatically(connection, proposal_id, now=now, rules=rules)
+        people.require_still(connection, MACHINE_ACTOR, Power.APPLY)
+        return done
 
     try:
         done = in_transaction(database, work, dry_run=dry_run)

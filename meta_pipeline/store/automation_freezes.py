@@ -91,6 +91,7 @@ def unfreeze(database: Database, *, reason: str, actor: str, now: datetime) -> F
             payload={"reason": why, "was": there.reason},
         )
         audit.append(connection, event, actor=who, at=now)
+        people.require_still(connection, who, Power.LIFT)
         return there
 
     return in_transaction(database, work)

@@ -5,6 +5,7 @@ made (policies) and where it is published (policy_publishing).
 """
 
 from collections.abc import Callable
+from meta_pipeline.counted import counted
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -105,12 +106,12 @@ def _due(connection: Connection, scope: Scope, settings: Settings, *, now: datet
     # A tick of the schedule may be a little early by this clock.
     late = interval - GRACE if scheduled else interval + (GRACE if interval % timedelta(minutes=30) == _NONE else _NONE)
     if age >= late:
-        return Due(scope=scope, trigger="schedule", why=f"its policy is {age / timedelta(minutes=1):.0f} minutes old")
+        return Due(scope=scope, trigger="schedule", why=f"its policy is {counted(round(age / timedelta(minutes=1)), 'minute')} old")
     news = None if scheduled else _unseen_outcomes(connection, scope.scope, since=last.created_at)
     if news is not None:
         return Due(scope=scope, trigger="outcomes", why=news)
     wait = (late - age) / timedelta(minutes=1)
-    return Due(scope=scope, trigger=None, why=f"its policy is good for {wait:.0f} minutes more")
+    return Due(scope=scope, trigger=None, why=f"its policy is good for {counted(round(wait), 'minute')} more")
 
 
 def _unseen_outcomes(connection: Connection, scope: str, *, since: datetime) -> str | None:

@@ -4,6 +4,7 @@ Belongs here: looking. Nothing is changed, and nothing that fails keeps the next
 """
 
 import os
+from meta_pipeline.counted import counted
 import shutil
 import stat
 from collections.abc import Callable, Iterator
@@ -118,7 +119,7 @@ def _audit(connection: Connection, settings: Settings, now: datetime) -> Diagnos
     last = noted[-1] if noted else None
     since = 0 if last is None else last.seq
     oldest = connection.execute(select(audit_log.c.at).where(audit_log.c.seq == since + 1)).scalar()
-    words = f"{verified.entries:,} entries, " + (
+    words = f"{counted(verified.entries, 'entry', 'entries')}, " + (
         "none anchored" if last is None else f"anchored until entry {last.seq:,} on {last.at:%Y-%m-%d %H:%M} UTC"
     )
     if oldest is not None and now - oldest > ANCHOR_AGE:

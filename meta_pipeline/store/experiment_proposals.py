@@ -85,6 +85,7 @@ def propose(
             raise saved.refused[0].error
         if saved.suppressed_by_rejection:
             raise Blocked(saved.suppressed_by_rejection[0].text())
+        people.require_still(connection, who, Power.AUTHOR)
         identity = (saved.new + saved.existing)[0]
         own = experiments.c.experiment_id == experiment.experiment_id
         connection.execute(update(experiments).where(own).values(proposal_id=identity))

@@ -128,6 +128,7 @@ def start(
             )
         )
         note(connection, "experiment.start", identity, {**fixed, "why": reason}, actor=who, now=now)
+        people.require_still(connection, who, Power.AUTHOR)
         return get(connection, identity)
 
     return in_transaction(database, work)

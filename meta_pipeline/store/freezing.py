@@ -103,6 +103,7 @@ def lift(connection: Connection, freeze_id: int, *, reason: str, actor: str, now
         raise NothingToDo(f"freeze {freeze_id} was lifted already, by {there.lifted_by}")
     event = audit.Event(action="freeze.lift", subject_type="freeze", subject_id=str(freeze_id), payload={"reason": why})
     audit.append(connection, event, actor=actor, at=now)
+    people.require_still(connection, actor, Power.LIFT)
     return get(connection, freeze_id)
 
 
@@ -122,6 +123,8 @@ def record_kill_file(connection: Connection, action: str, *, path: str, reason: 
         payload={"path": path, "reason": reason},
     )
     audit.append(connection, event, actor=actor, at=now)
+    if action == "unkill":
+        people.require_still(connection, actor, Power.LIFT)
 
 
 def get(connection: Connection, freeze_id: int) -> FreezeRecord:

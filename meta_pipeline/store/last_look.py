@@ -5,6 +5,7 @@ has to be able to rely on it: when a freeze returns, no apply that it stops is c
 audit log, and the lock of the log is held until a transaction ends. So an apply looks again once it holds that lock:
 a freeze that was committed before is seen now, and one that comes later waits until the apply is committed or undone.
 No apply that hangs before that point can hold a freeze up. The kill file knows no locks; it is looked for here too.
+Who applies is asked for again in the same way, and at the same point: `people.require_still`.
 """
 
 from sqlalchemy import Connection

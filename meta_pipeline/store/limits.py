@@ -80,6 +80,7 @@ def set_limits(connection: Connection, limits: Limits, *, actor: str, now: datet
         },
     )
     audit.append(connection, event, actor=actor, at=now)
+    people.require_still(connection, actor, Power.MANAGE)
     return get(connection, limits.strategy_id)
 
 

@@ -1,12 +1,18 @@
 """Who holds which role, and whether that lets them do what they are about to do.
 
 Approvers are on the list of `approvers`; the other roles are kept here. What a role is for is up to `proposals.roles`.
+
+A role that is taken away is a row that `require` has locked: whoever takes it waits for the act that it allows. Where a
+role is open to all, or somebody who holds none is made an auditor, there is no such row. So an act that could add risk
+asks again, by `require_still`, once it holds the lock of the audit log. Whoever gives a role holds that lock when they
+commit: what was given before is seen then, and what is given later waits until the act is committed or undone.
 """
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, func, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from meta_pipeline.errors import InputError, NotFound, NothingToDo, NotPermitted
@@ -18,6 +24,9 @@ from meta_pipeline.store.schema import approvers as approver_table
 from meta_pipeline.store.schema_governance import person_roles
 
 _COLUMNS = person_roles.c
+
+_GIVING: Final = 6_504_801_271_023_571_002
+"""Key of the advisory lock of whoever gives or takes a role: a number of this project, with no further meaning."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +50,21 @@ def require(connection: Connection, actor: str, power: Power) -> None:
     check = check_role(connection, actor, power, lock=True)
     if not check.passed:
         raise NotPermitted(check.text)
+
+
+def require_still(connection: Connection, actor: str, power: Power) -> None:
+    """Ask again, when the audit entry of an act is written, whether somebody may do it.
+
+    Locks nothing: what is committed after this is committed after the act.
+
+    Raises
+    ------
+    NotPermitted
+        If they lost the right while they were at it. All of it is to be rolled back.
+    """
+    check = check_role(connection, actor, power)
+    if not check.passed:
+        raise NotPermitted(f"{check.text}. Roles were given while this was under way; nothing was written")
 
 
 def check_role(connection: Connection, actor: str, power: Power, *, lock: bool = False) -> Check:
@@ -88,6 +112,7 @@ def grant(connection: Connection, name: str, role: Role, *, actor: str, now: dat
     NothingToDo
         If they hold it already.
     """
+    _one_after_the_other(connection)
     require_manager(connection, actor, about=name)
     shown, key = clean_name(name), name_key(name)
     if is_machine(shown) and role in {Role.APPROVER, Role.AUDITOR}:
@@ -124,6 +149,7 @@ def revoke(connection: Connection, name: str, role: Role, *, actor: str, now: da
     NotPermitted
         If the one who asks is a machine, or may not.
     """
+    _one_after_the_other(connection)
     require_manager(connection, actor, about=None)
     if role is Role.APPROVER:
         approvers.remove(connection, name, actor=actor, now=now)
@@ -187,6 +213,11 @@ def require_manager(connection: Connection, actor: str, *, about: str | None) ->
     require(connection, actor, Power.MANAGE)
     if about is not None and name_key(about) == name_key(actor) and Role.OPERATOR in _ever_given(connection):
         raise NotPermitted(f"{actor!r} cannot give anything to themselves; another operator has to")
+
+
+def _one_after_the_other(connection: Connection) -> None:
+    """Let one at a time give and take roles: of two who make themselves the first operator, the second is refused."""
+    connection.execute(select(func.pg_advisory_xact_lock(_GIVING)))
 
 
 def _ever_given(connection: Connection) -> frozenset[Role]:

@@ -368,6 +368,8 @@ def _set_halt(
             action=f"policy.{action}", subject_type="live_scope", subject_id=scope, payload={"reason": why}
         )
         audit.append(connection, event, actor=who, at=now)
+        if action == "resume":
+            people.require_still(connection, who, Power.LIFT)
         return _make(connection, scope, controller, Request(trigger=action, actor=who))
 
 

@@ -4,6 +4,7 @@ Belongs here: rows -> `policy.evaluate.Inputs`. Does not belong here: what is de
 (policies).
 """
 
+from meta_pipeline.counted import counted
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -258,5 +259,5 @@ def _remarks(connection: Connection, scope: str) -> tuple[Reason, ...]:
     n = unresolved_refusals(connection, scope)
     if not n:
         return ()
-    text = f"{n} fills were refused, so the book is not fully known; see: meta-pipeline live refused"
+    text = f"{counted(n, 'fill was', 'fills were')} refused, so the book is not fully known; see: meta-pipeline live refused"
     return (Reason(code="refused_fills", text=text),)

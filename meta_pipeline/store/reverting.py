@@ -72,6 +72,7 @@ def revert_one(
         now=now,
         facts=facts,
     )
+    people.require_still(connection, actor, Power.REVERT)
     told = sentence(
         strategy_id=change.strategy_id,
         path=path,

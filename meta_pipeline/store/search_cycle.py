@@ -5,6 +5,7 @@ configuration: its winner is a proposal like any other, and the same gate decide
 """
 
 from collections.abc import Mapping
+from meta_pipeline.counted import counted
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -155,6 +156,8 @@ def propose_winner(
             raise saved.refused[0].error
         if saved.suppressed_by_rejection:
             raise Blocked(saved.suppressed_by_rejection[0].text())
+        if kind_of(who) == "human":
+            people.require_still(connection, who, Power.AUTHOR)
         return (saved.new + saved.existing)[0]
 
     return in_transaction(database, work)
@@ -281,9 +284,9 @@ def _draft(
         proposed=dict(winner),
         base_version=strategy.live_version,
         rationale=(
-            f"Winner of the search {found.search_name}, the best of {found.verdict['trials']} configurations ever "
-            f"scored: it passes all {len(gates)} gates, the holdout last. {len(changed)} of {len(winner)} parameters "
-            f"change. No improvement is claimed as a figure: the best of many overstates its own."
+            f"Winner of the search {found.search_name}, the best of {counted(found.verdict['trials'], 'configuration')} ever "
+            f"scored: it passes all {counted(len(gates), 'gate')}, the holdout last. {len(changed)} of {counted(len(winner), 'parameter')} "
+            f"{'changes' if len(changed) == 1 else 'change'}. No improvement is claimed as a figure: the best of many overstates its own."
         ),
         supporting_metrics=evidence,
         evidence_digest=digest(evidence),

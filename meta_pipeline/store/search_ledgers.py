@@ -126,12 +126,15 @@ def database_place(database: "Database", checkpoints: Reference) -> SearchPlace:
         connection.execute(text(f"CREATE SCHEMA IF NOT EXISTS {OPTUNA_SCHEMA}"))
     secrets = {name: value for name, value in database.address.secrets.items() if name != "password"}
     given = database.address.options.get("options", "")
-    arguments = {**secrets, "options": f"{given} -c search_path={OPTUNA_SCHEMA}".strip()}
+    patience = {} if "connect_timeout" in database.address.options else {"connect_timeout": "10"}
+    arguments = {**secrets, **patience, "options": f"{given} -c search_path={OPTUNA_SCHEMA}".strip()}
     with quiet_optuna():
         storage = LedgerStorage(
             database.address.url().render_as_string(hide_password=False),
             engine_kwargs={"connect_args": arguments, "pool_pre_ping": True},
         )
+    if database.server is not None:
+        storage.revive = database.server.revive
     return SearchPlace(
         storage=storage, checkpoints=checkpoints, described=database.url, lock=partial(database_coordinator, database)
     )
@@ -164,14 +167,22 @@ def folder_coordinator(folder: Path, name: str) -> Iterator[None]:
 def database_coordinator(database: "Database", name: str) -> Iterator[None]:
     """Be the only coordinator of one search in the database, until the block, the process or the connection ends.
 
+    A server that restarts ends the connection, and the search goes on. A second coordinator that began meanwhile does
+    work twice and spoils nothing: of two draws the first counts, and of two reports both are the same.
+
     Raises
     ------
     Conflict
         If another process is, on whatever machine.
+    DatabaseUnavailable
+        If the database goes away for longer than the search waits.
     """
     from sqlalchemy import text
+    from sqlalchemy.exc import DBAPIError
 
-    with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+    from meta_pipeline.store.search_outage import is_outage, told_of_outage
+
+    with told_of_outage(name), database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         key = {"name": f"meta-pipeline search {name}"}
         taken = connection.execute(text("SELECT pg_try_advisory_lock(hashtextextended(:name, 0))"), key).scalar_one()
         if not taken:
@@ -179,7 +190,11 @@ def database_coordinator(database: "Database", name: str) -> Iterator[None]:
         try:
             yield
         finally:
-            connection.execute(text("SELECT pg_advisory_unlock(hashtextextended(:name, 0))"), key)
+            try:
+                connection.execute(text("SELECT pg_advisory_unlock(hashtextextended(:name, 0))"), key)
+            except DBAPIError as error:
+                if not is_outage(error):  # else the lock ended with the connection
+                    raise
 
 
 def drop_torn_line(journal: Path) -> int:

@@ -3,24 +3,28 @@
 Optuna's own storage adds a configuration of 22 parameters with some 70 statements, and a rung's value in two
 transactions of five. The rows here are the same, in Optuna's own tables by Optuna's own models, so that Optuna, its
 dashboard and its plots read them as theirs (a test compares).
+
+All of it waits out a database that is away (`search_outage`), so each write is the same twice as once.
 """
 
 import json
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final
+from functools import partial
+from typing import Any, Final, TypeVar
 
 from optuna.distributions import distribution_to_json
 from optuna.storages import RDBStorage
 from optuna.storages._rdb import models
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy import Connection, func, insert, literal, select
+from sqlalchemy import Executable, func, insert, literal, select
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
 from meta_pipeline.hyperband.trial_writer import TrialEnd, TrialReport
+from meta_pipeline.store.search_outage import outlived
 
+_Result = TypeVar("_Result")
 _RUNNING: Final = TrialState.RUNNING
 _TRIALS: Final[Any] = models.TrialModel.__table__
 _ATTRIBUTES: Final[Any] = models.TrialUserAttributeModel.__table__
@@ -28,13 +32,26 @@ _VALUES: Final[Any] = models.TrialIntermediateValueModel.__table__
 
 
 class LedgerStorage(RDBStorage):
-    """Optuna's storage, and a `hyperband.trial_writer.TrialWriter`. PostgreSQL only."""
+    """Optuna's storage, and a `hyperband.trial_writer.TrialWriter`. PostgreSQL only.
+
+    Attributes
+    ----------
+    revive
+        Starts a server that is ours to start; None: somebody else will.
+    """
+
+    revive: Callable[[], None] | None = None
 
     def write_trials(self, study_id: int, trials: Sequence[FrozenTrial]) -> None:
-        """Add running trials to a study in one transaction, numbered in their order."""
+        """Add running trials to a study in one transaction, numbered in their order. They are told by their starts."""
+        self._outlived(partial(self._write_trials, study_id, trials))
+
+    def _write_trials(self, study_id: int, trials: Sequence[FrozenTrial]) -> None:
         with Session(self.engine) as session, session.begin():
             # As Optuna does: numbers are counted, so whoever adds waits for whoever else does.
             session.execute(select(models.StudyModel).filter_by(study_id=study_id).with_for_update())
+            if self._has(session, study_id, trials):
+                return
             counted = select(func.count()).select_from(models.TrialModel).filter_by(study_id=study_id)
             first = session.execute(counted).scalar_one()
             added = []
@@ -58,10 +75,9 @@ class LedgerStorage(RDBStorage):
 
     def write_advice(self, trial_id: int, name: str, attribute: Mapping[str, Any]) -> None:
         """Set a user attribute, the last ones of which a crash of the server may lose."""
-        with self._statements() as connection:
-            # A condition that is always met, and makes the commit of its statement not wait (see `search_checkpoints`).
-            unawaited = func.set_config("synchronous_commit", "off", True) == "off"
-            connection.execute(_attribute(select(literal(trial_id)).where(unawaited), name, attribute))
+        # A condition that is always met, and makes the commit of its statement not wait (see `search_checkpoints`).
+        unawaited = func.set_config("synchronous_commit", "off", True) == "off"
+        self._execute(_attribute(select(literal(trial_id)).where(unawaited), name, attribute))
 
     def write_report(self, trial_id: int, report: TrialReport) -> None:
         """Set a rung's attribute and value, both or neither. A trial that has ended has them already.
@@ -77,11 +93,13 @@ class LedgerStorage(RDBStorage):
         columns = ["trial_id", "step", "intermediate_value", "intermediate_value_type"]
         row = upsert(_VALUES).from_select(columns, select(locked.c.trial_id, *figures))
         again = {name: row.excluded[name] for name in columns[2:]}
-        with self._statements() as connection:
-            connection.execute(row.on_conflict_do_update(index_elements=columns[:2], set_=again).add_cte(known))
+        self._execute(row.on_conflict_do_update(index_elements=columns[:2], set_=again).add_cte(known))
 
     def write_ends(self, ends: Sequence[TrialEnd]) -> None:
         """End trials in one transaction."""
+        self._outlived(partial(self._write_ends, ends))
+
+    def _write_ends(self, ends: Sequence[TrialEnd]) -> None:
         with Session(self.engine) as session, session.begin():
             running = self._lock(session, [end.trial_id for end in ends])
             constraints, values = [], []
@@ -103,9 +121,27 @@ class LedgerStorage(RDBStorage):
             if values:
                 session.execute(insert(models.TrialValueModel), values)
 
-    def _statements(self) -> AbstractContextManager[Connection]:
-        """Return a connection on which each statement is a transaction: one round trip instead of three."""
-        return self.engine.execution_options(isolation_level="AUTOCOMMIT").connect()
+    def _get_trials(self, *what: Any, **more: Any) -> list[FrozenTrial]:
+        """Read trials, as all of Optuna's ways to read them do at their end."""
+        return self._outlived(partial(super()._get_trials, *what, **more))
+
+    def _execute(self, statement: Executable) -> None:
+        """Run a statement that is a transaction of its own: one round trip instead of three."""
+
+        def execute() -> None:
+            with self.engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+                connection.execute(statement)
+
+        self._outlived(execute)
+
+    def _outlived(self, work: Callable[[], _Result]) -> _Result:
+        return outlived(work, revive=self.revive)
+
+    def _has(self, session: Session, study_id: int, trials: Sequence[FrozenTrial]) -> bool:
+        """Say whether these trials were written before, in a transaction whose answer was lost."""
+        begun = [trial.datetime_start for trial in trials]
+        same = select(_TRIALS.c.trial_id).where(_TRIALS.c.study_id == study_id, _TRIALS.c.datetime_start.in_(begun))
+        return session.execute(same.limit(1)).first() is not None
 
     def _lock(self, session: Session, trial_ids: Sequence[int]) -> dict[int, models.TrialModel]:
         """Return those of the trials that run, kept from being ended by others until the transaction ends."""

@@ -4,6 +4,7 @@ Belongs here: reading real outcomes as returns on capital. Does not belong here:
 """
 
 from dataclasses import dataclass
+from meta_pipeline.counted import counted
 from typing import Final
 
 import numpy as np
@@ -111,7 +112,7 @@ def _experiments(connection: Connection, strategy_id: str, limits: Limits | None
             value=ratio,
             threshold=wanted.sharpe_ratio,
             fired=ratio is not None and ratio < wanted.sharpe_ratio,
-            reason=f"of the challenger on paper, over {days} days",
+            reason=f"of the challenger on paper, over {counted(days, 'day')}",
         )
         breached = [str(rail.get("text")) for rail in body.get("guardrails") or [] if rail.get("breached")]
         note = "; ".join(breached) or ("no day to look at yet" if look is None else "no guardrail is breached")

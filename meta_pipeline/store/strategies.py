@@ -271,6 +271,7 @@ def _create(connection: Connection, strategy: Strategy, *, actor: str, now: date
         },
     )
     audit.append(connection, event, actor=actor, at=now)
+    people.require_still(connection, actor, Power.MANAGE)
     return Declared(strategy_id=strategy.strategy_id, created=True, changed=(), live_version=1)
 
 
@@ -295,6 +296,7 @@ def _redeclare(
             action="strategy.redeclare", subject_type="strategy", subject_id=strategy.strategy_id, payload=changed
         )
         audit.append(connection, event, actor=actor, at=now)
+        people.require_still(connection, actor, Power.MANAGE)
     return Declared(
         strategy_id=strategy.strategy_id,
         created=False,
@@ -351,9 +353,7 @@ def _write_knobs(connection: Connection, strategy: Strategy) -> None:
 
 
 def _knobs(connection: Connection, strategy_id: str) -> tuple[Knob, ...]:
-    rows = connection.execute(
-        select(strategy_knobs).where(strategy_knobs.c.strategy_id == strategy_id).order_by(strategy_knobs.c.path)
-    )
+    own = select(strategy_knobs).where(strategy_knobs.c.strategy_id == strategy_id).order_by(strategy_knobs.c.path)
     return tuple(
         Knob(
             path=row.path,
@@ -366,7 +366,7 @@ def _knobs(connection: Connection, strategy_id: str) -> tuple[Knob, ...]:
             changeable=row.changeable,
             optional=row.optional,
         )
-        for row in rows
+        for row in connection.execute(own)
     )
 
 

@@ -12,6 +12,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from meta_pipeline.errors import InputError, NotFound
 from meta_pipeline.proposals.automatic import objection_to_automation
 from meta_pipeline.proposals.identity import clean_name
+from meta_pipeline.proposals.roles import Power
 from meta_pipeline.store import audit, people, strategies
 from meta_pipeline.store.schema_outcomes import automation_tiers
 
@@ -108,4 +109,5 @@ def set_tier(connection: Connection, strategy_id: str, path: str, tier: str, *, 
         payload={"path": path, "from": before, "to": tier},
     )
     audit.append(connection, event, actor=who, at=now)
+    people.require_still(connection, who, Power.MANAGE)
     return TierRow(strategy_id=strategy_id, path=path, tier=tier, set_by=who, set_at=now)

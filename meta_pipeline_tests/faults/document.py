@@ -174,7 +174,8 @@ _RACES: Final = """\
 ## Races
 
 Real processes that start at the same moment, or of which one stands at a named step, run by the suite
-(`store/test_governance_races.py`, `store/test_audit.py`, `faults/test_freeze_races.py`). Whoever wins, this is left:
+(`store/test_governance_races.py`, `store/test_audit.py`, `faults/test_freeze_races.py`, `faults/test_role_races.py`).
+Whoever wins, this is left:
 
 | race | what is left |
 |---|---|
@@ -189,7 +190,10 @@ Real processes that start at the same moment, or of which one stands at a named 
 | a freeze, or the kill file, against an apply whose checks had passed | refused; of a batch only what it stops |
 | a freeze against an apply past its last look | applied and committed before the freeze returns |
 | a freeze against an apply that hangs there | undone: the server ends a silent session after 20 s (0.3 in the test) |
-| a lower limit against an apply that is under way | applied; the limit returns after it, and holds from then on |"""
+| a lower limit against an apply that is under way | applied; the limit returns after it, and holds from then on |
+| the first operator is named against an apply, batch or revert whose checks had passed | refused; nothing is written |
+| the first operator is named against an apply past its last look | applied and committed before the naming returns |
+| four make themselves the first operator | one is it; three are refused |"""
 
 _SEQUENCES: Final = """\
 Four people and the machine propose, edit, approve (signed or not), reject, withdraw, rehearse, apply one or all,

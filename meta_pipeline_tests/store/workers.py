@@ -8,7 +8,8 @@ from typing import Any
 
 from meta_pipeline.errors import Frozen
 from meta_pipeline.proposals.decision import Decision, Verdict
-from meta_pipeline.store import audit, governance
+from meta_pipeline.proposals.roles import Role
+from meta_pipeline.store import audit, governance, people
 from meta_pipeline.store.database import Database
 from meta_pipeline_tests.proposals.governed import NOW
 from meta_pipeline_tests.store.governed import SETTINGS
@@ -55,7 +56,18 @@ def edit(database: Database, proposal_id: str, editor: str) -> tuple[str, str]:
     return "edited", record.body_digest
 
 
-ACTS: dict[str, Callable[..., Any]] = {"apply": apply, "revert": revert, "decide": decide, "edit": edit}
+def grant(database: Database, name: str, role: str, by: str) -> list[str]:
+    with database.begin() as connection:
+        return sorted(people.grant(connection, name, Role(role), actor=by, now=NOW).roles)
+
+
+ACTS: dict[str, Callable[..., Any]] = {
+    "apply": apply,
+    "revert": revert,
+    "decide": decide,
+    "edit": edit,
+    "grant": grant,
+}
 
 
 def act(database: Database, number: int, barrier: Barrier, *, acts: list[tuple[Any, ...]]) -> Any:
