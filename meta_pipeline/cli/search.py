@@ -248,18 +248,27 @@ def _go_on(
     from meta_pipeline.hyperband.search import Search
     from meta_pipeline.store import search as kept
     from meta_pipeline.store.search_cycle import judge_finished
+    from meta_pipeline.store.search_outage import is_outage, outlived
 
     one_thread_each()
     with place.lock(name):
         ledger = begin()
+
+        def recorded() -> "SearchResult":
+            found = result_of(ledger.settings, ledger.entries())
+            with database.begin() as connection:
+                kept.record(connection, found, place=place.described, now=common.now())
+            return found
+
         search = Search(ledger, place.checkpoints, worker=worker_name(), clock=time.time)
         try:
             with executor, bar_of(ledger.settings) as on_progress:
                 search.run(executor, on_progress=on_progress)
-        finally:
-            result = result_of(ledger.settings, ledger.entries())
-            with database.begin() as connection:
-                kept.record(connection, result, place=place.described, now=common.now())
+        except BaseException as error:
+            if not is_outage(error):
+                recorded()
+            raise
+        result = outlived(recorded)
         with common.console(stderr=True).status("Judging the best configuration ..."):
             verdict = judge_finished(database, place, ledger, result, actor=common.actor(), now=common.now())
     _show(result, top=5, as_json=as_json, verdict=verdict)

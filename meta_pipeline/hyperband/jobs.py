@@ -12,7 +12,7 @@ from functools import cache
 from typing import Any, Final, NamedTuple
 
 from meta_pipeline.canonical import JsonValue, canonical_json
-from meta_pipeline.errors import Conflict
+from meta_pipeline.errors import Conflict, DatabaseUnavailable
 from meta_pipeline.hyperband.checkpoints import CheckpointStore, EvaluationRecord, Moments
 from meta_pipeline.hyperband.protocol import Evaluator, ParameterValue, Reference
 from meta_pipeline.hyperband.slots import Slot
@@ -20,7 +20,7 @@ from meta_pipeline.hyperband.slots import Slot
 _log = logging.getLogger(__name__)
 
 # Not the configuration's fault: the same job may well succeed elsewhere, or once more.
-_PASSING: Final = (MemoryError, OSError, Conflict)
+_PASSING: Final = (MemoryError, OSError, Conflict, DatabaseUnavailable)
 
 
 class JobKey(NamedTuple):
@@ -131,7 +131,7 @@ def run_job(job: Job) -> Outcome:
     """Evaluate, write the checkpoint, and return the outcome; find the checkpoint instead if it is there.
 
     An evaluation that raises is an outcome as well: deterministic, it would raise again. What is not the
-    configuration's fault (memory, disk, another version of the code) is raised.
+    configuration's fault (memory, disk, a database, another version of the code) is raised.
 
     Raises
     ------

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from math import ceil
 from typing import TYPE_CHECKING, Any, Final
 
+from meta_pipeline.counted import counted
 from meta_pipeline.hyperband.jobs import Job, run_job
 from meta_pipeline.hyperband.ledger import Entry, Ledger, open_existing
 from meta_pipeline.hyperband.results import result_of
@@ -20,6 +21,7 @@ from meta_pipeline.store import search as kept
 from meta_pipeline.store.database import Database, open_database
 from meta_pipeline.store.search_cycle import judge_finished
 from meta_pipeline.store.search_ledgers import SearchPlace, database_place
+from meta_pipeline.store.search_outage import told_of_outage
 
 if TYPE_CHECKING:
     from meta_pipeline.orchestration.search_job import SearchOfRun
@@ -57,13 +59,14 @@ def plan_wave(run: "SearchOfRun", *, run_id: str, step: str) -> PlannedWave:
         if not jobs:
             said = "finished" if search.is_finished else "others are at work on all that can be done"
         else:
-            said = f"{len(jobs)} evaluations in {len(batches)} batches, {sum(job.units for job in jobs)} units"
+            shared = f"{counted(len(jobs), 'evaluation')} in {counted(len(batches), 'batch', 'batches')}"
+            said = f"{shared}, {counted(sum(job.units for job in jobs), 'unit')}"
         return PlannedWave(batches=len(batches), said=said)
 
 
 def evaluate_one_batch(run: "SearchOfRun", *, run_id: str, step: str, number: int, say: Callable[[str], object]) -> str:
     """Evaluate what a batch has left; what is reported already, by whomever, is not done again."""
-    with _place(run) as (place, _):
+    with _place(run) as (place, _), told_of_outage(run.search):
         # The batch's name, not the process's: whoever is given the batch again after a crash owns its leases.
         search = _search(run, place, worker=f"{run_id}.{step}.{number}")
         planned = search.ledger.study.user_attrs[_BATCHES.format(run_id, step)][number]
@@ -79,10 +82,10 @@ def evaluate_one_batch(run: "SearchOfRun", *, run_id: str, step: str, number: in
             search.take(outcome)
             done += 1
             say(
-                f"{outcome.slot} at {outcome.r_to} units: {outcome.value:.4g}"
+                f"{outcome.slot} at {counted(outcome.r_to, 'unit')}: {outcome.value:.4g}"
                 + (f" ({outcome.error})" if outcome.error else "")
             )
-        return f"{done} evaluations of {len(planned)} were left to do"
+        return f"{counted(done, 'evaluation was', 'evaluations were')} left to do, of {len(planned)}"
 
 
 def conclude_run(run: "SearchOfRun") -> Concluded:
@@ -98,7 +101,7 @@ def conclude_run(run: "SearchOfRun") -> Concluded:
     progress = result.progress
     state = "finished" if result.is_finished else "not finished: launch the job again to go on"
     return Concluded(
-        said=f"{state}; {progress.evaluations} of {progress.evaluations_planned} evaluations",
+        said=f"{state}; {progress.evaluations} of {counted(progress.evaluations_planned, 'evaluation')}",
         metadata={
             "finished": result.is_finished,
             "evaluations": progress.evaluations,

@@ -12,10 +12,11 @@ from meta_pipeline.hyperband.protocol import Reference
 from meta_pipeline.settings import Settings
 from meta_pipeline.store.database import Database, open_database
 from meta_pipeline.store.search_checkpoints import DatabaseCheckpoints
+from meta_pipeline.store.search_outage import outlived
 
 
 def checkpoints(settings: Mapping[str, Any]) -> DatabaseCheckpoints:
-    """Open the checkpoints of `{"search": NAME}` in the database that this process's settings name.
+    """Open the checkpoints of `{"search": NAME}` in the database that this process's settings name; wait for it.
 
     Raises
     ------
@@ -24,7 +25,7 @@ def checkpoints(settings: Mapping[str, Any]) -> DatabaseCheckpoints:
     """
     if not isinstance(settings.get("search"), str):
         raise InputError(f"the checkpoints are of the search {settings.get('search')!r}; name one")
-    database = open_database(Settings())
+    database = outlived(lambda: open_database(Settings()))
     atexit.register(database.close)
     return DatabaseCheckpoints(database, settings["search"])
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import dagster as dg
 
+from meta_pipeline.counted import counted
 from meta_pipeline.errors import Blocked, MetaPipelineError, NotFound
 from meta_pipeline.orchestration.assets import GROUP, RESEARCH, WEEKLY
 from meta_pipeline.orchestration.metadata import commands_value, picture_value, table_value
@@ -86,6 +87,7 @@ def hyperband_results(
     from meta_pipeline.store import search as kept
     from meta_pipeline.store.search_cycle import judge_finished
     from meta_pipeline.store.search_ledgers import database_place
+    from meta_pipeline.store.search_outage import is_outage, outlived
 
     wanted = _wanted(config, database)
     opened = database.opened
@@ -93,14 +95,22 @@ def hyperband_results(
     place = database_place(opened, checkpoints_of(wanted.name, opened))
     with place.lock(wanted.name):
         ledger = create_or_open(place.storage, wanted)
+
+        def recorded() -> "SearchResult":
+            found = result_of(ledger.settings, ledger.entries())
+            with database.begin() as connection:
+                kept.record(connection, found, place=place.described, now=database.now())
+            return found
+
         search = Search(ledger, place.checkpoints, worker=context.run.run_id, clock=time.time)
         try:
             with _executor(config.workers) as executor:
                 search.run(executor, on_progress=_lines(context.log.info, wanted))
-        finally:
-            result = result_of(ledger.settings, ledger.entries())
-            with database.begin() as connection:
-                kept.record(connection, result, place=place.described, now=database.now())
+        except BaseException as error:
+            if not is_outage(error):
+                recorded()
+            raise
+        result = outlived(recorded)
         context.log.info("judging the best of %d configurations", len(result.entries))
         verdict = judge_finished(opened, place, ledger, result, actor=MACHINE_ACTOR, now=database.now())
     context.log.info(str(verdict["summary"]) if verdict else "Nothing can be judged.")
@@ -158,8 +168,8 @@ def _lines(say: Callable[[str], object], wanted: "SearchSettings") -> "Callable[
         left = f", about {(now - begun) * (1 - progress.finished_share) / share:,.0f} s left" if share > 0 else ""
         best = "none yet" if progress.best_value is None else f"{progress.best_value:.3f} at {progress.best_resource}"
         say(
-            f"{_where(progress, wanted)}: {progress.evaluations} of {progress.evaluations_planned} evaluations, "
-            f"{progress.finished_share:.0%}; best {best}{left}"
+            f"{_where(progress, wanted)}: {progress.evaluations} of "
+            f"{counted(progress.evaluations_planned, 'evaluation')}, {progress.finished_share:.0%}; best {best}{left}"
         )
 
     return on_progress
