@@ -64,10 +64,19 @@ def status_allows_apply(s: Situation) -> Check:
 
 
 def content(s: Situation) -> Check:
-    """Whether the stored proposal still is what was hashed."""
+    """Whether the stored proposal still is what was hashed, and the file of its report what it names."""
     found = tampering(s.record)
+    if found is None and s.report == "altered":
+        text = (
+            f"the file of the report {(s.record.draft.report_sha256 or '')[:12]}... that proposal "
+            f"{s.record.proposal_id} names was changed since it was written, so that what was read there is not what "
+            "the digest covers; restore it from a backup, and find out who can write to reports/ of the home folder"
+        )
+        return Check(name="content", passed=False, error=ContentTampered, text=text)
     if found is None:
-        return _passed("content", f"the stored text has the digest {s.record.body_digest[:12]}...")
+        stored = f"the stored text has the digest {s.record.body_digest[:12]}..."
+        whole = ("its report is as it was written",) if s.report == "whole" else ()
+        return _passed("content", "; ".join((stored, *whole, *s.notes)))
     return Check(
         name="content",
         passed=False,

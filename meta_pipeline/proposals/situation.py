@@ -3,13 +3,16 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 from meta_pipeline.canonical import JsonValue, Level
 from meta_pipeline.errors import MetaPipelineError
 from meta_pipeline.proposals.draft import Approval, ProposalRecord
 from meta_pipeline.proposals.knobs import Knob
 from meta_pipeline.proposals.states import Status
+
+ReportState: TypeAlias = Literal["unread", "none", "whole", "missing", "altered"]
+"""What became of a report's file: not looked for; the proposal has none; as it was written; not here; another."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,6 +107,8 @@ class Situation:
         person who applies) or "automatic" (as "human", and the machine within its policy).
     applier
         Who applies; None while it is only being decided.
+    report
+        Whether the report that the proposal names lies, as it was written, in this machine's home folder.
     """
 
     record: ProposalRecord
@@ -124,11 +129,29 @@ class Situation:
     budget: Budget | None = None
     tier: str = "human"
     applier: str | None = None
+    report: ReportState = "unread"
 
     @property
     def knob(self) -> Knob | None:
         """The declaration of the target, if there still is one."""
         return self.knobs.get(self.record.draft.target_component)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What stops nothing, and should be known to whoever decides or applies."""
+        if self.report != "missing":
+            return ()
+        sha256 = self.record.draft.report_sha256 or ""
+        text = (
+            f"the report {sha256[:12]}... that proposal {self.record.proposal_id} names is not in this machine's home "
+            "folder, so that nobody can read it here; put it back, or set META_PIPELINE_HOME to where it is"
+        )
+        return (text,)
+
+    @property
+    def facts(self) -> dict[str, JsonValue]:
+        """The same for the audit log."""
+        return {"report": self.report} if self.report == "missing" else {}
 
 
 Checker: TypeAlias = Callable[[Situation], Check]

@@ -152,7 +152,7 @@ def decisions_table(results: Sequence[DecisionResult], *, title: str = "Decision
 
 
 def applies_table(results: Sequence[ApplyResult], *, title: str = "Applied changes") -> Table:
-    """Show what became, or would become, of each proposal."""
+    """Show what became, or would become, of each proposal; notes go with the message."""
     return Table(
         title=title,
         columns=(
@@ -170,7 +170,7 @@ def applies_table(results: Sequence[ApplyResult], *, title: str = "Applied chang
                 "change_id": result.change_id,
                 "versions": _versions(result.base_version, result.new_version),
                 "risk": result.risk_change,
-                "message": result.message,
+                "message": " ".join((result.message, *result.notes)),
             }
             for result in results
         ),

@@ -158,7 +158,7 @@ def _write(
         actor=actor,
         now=now,
         together=together,
-        facts=facts,
+        facts={**facts, **seen.facts},
     )
     look_again(connection, seen, rules)
     people.require_still(connection, actor, Power.APPLY)
@@ -175,7 +175,7 @@ def _write(
         after=after,
         superseded=written.superseded,
         made_stale=written.made_stale,
-        notes=tuple(exempt),
+        notes=(*exempt, *seen.notes),
     )
 
 

@@ -15,7 +15,7 @@ from meta_pipeline.proposals.draft import ProposalRecord, compatible
 from meta_pipeline.proposals.identity import MAX_REASON, check_text, clean_name, clean_reason, name_key
 from meta_pipeline.proposals.roles import Power
 from meta_pipeline.proposals.signatures import read_signature
-from meta_pipeline.proposals.situation import Check, Checker
+from meta_pipeline.proposals.situation import Check, Checker, Situation
 from meta_pipeline.proposals.states import Status, require_transition
 from meta_pipeline.store import audit, people, proposal_rows
 from meta_pipeline.store.rules import Rules
@@ -114,7 +114,7 @@ def decide_one(connection: Connection, decision: Decision, act: Act) -> Decision
     failed = first_failure(checks)
     if failed is not None:
         return _refused(connection, record, decision, failed, act)
-    return _write(connection, record, decision, act, checks=checks, notes=_notes(connection, record, act))
+    return _write(connection, seen, decision, act, checks=checks, notes=(*seen.notes, *_notes(connection, record, act)))
 
 
 def checks_to_come(
@@ -188,14 +188,14 @@ def _refused(
 
 def _write(
     connection: Connection,
-    record: ProposalRecord,
+    seen: Situation,
     decision: Decision,
     act: Act,
     *,
     checks: tuple[Check, ...],
     notes: tuple[str, ...],
 ) -> DecisionResult:
-    approving = decision.verdict == "approve"
+    record, approving = seen.record, decision.verdict == "approve"
     expires_at = _ends(decision, act) if approving else None
     reason = decision.reason.strip()
     approval_id: int = connection.execute(
@@ -239,6 +239,7 @@ def _write(
             "channel_ref": act.channel_ref,
             "approval_id": approval_id,
             **({} if decision.signature is None else {"signature": decision.signature.strip()}),
+            **seen.facts,
         },
     )
     audit.append(connection, event, actor=act.approver, at=act.now)

@@ -8,8 +8,9 @@ from sqlalchemy import Connection, select
 from meta_pipeline.outcomes.judgement import Verdict
 from meta_pipeline.proposals.identity import is_machine
 from meta_pipeline.settings import Settings
-from meta_pipeline.store import automation, automation_freezes, changes, freezing, home_files, tiers
+from meta_pipeline.store import automation, automation_freezes, changes, freezing, tiers
 from meta_pipeline.store.diagnosis import Diagnosis
+from meta_pipeline.store.report_state import report_state
 from meta_pipeline.store.schema import meta_config_proposals
 from meta_pipeline.store.tiers import Tier
 
@@ -74,24 +75,23 @@ def _outcomes(connection: Connection) -> Diagnosis:
 def _reports(connection: Connection, settings: Settings) -> Diagnosis:
     """Look whether who decides can read what the digest of the proposal covers."""
     columns = meta_config_proposals.c
-    undecided = columns.status.in_(["PENDING", "APPROVED"]) & columns.report_sha256.is_not(None)
-    wanted = connection.execute(select(columns.proposal_id, columns.report_sha256).where(undecided)).all()
-    lost = sorted(row.proposal_id for row in wanted if not _is_there(f"reports/{row.report_sha256}.html", settings))
+    waiting = columns.status.in_(["PENDING", "APPROVED"]) & columns.report_sha256.is_not(None)
+    wanted = connection.execute(select(columns.proposal_id, columns.report_sha256).where(waiting)).all()
+    found = {row.proposal_id: report_state(row.report_sha256, settings) for row in wanted}
+    altered = sorted(name for name, state in found.items() if state == "altered")
+    if altered:
+        words = f"altered since they were written, of open proposals: {', '.join(altered[:SHOWN])}"
+        mend = f"put the files back from a backup, and find out who can write to {settings.home}/reports"
+        text = f"{words}{_and_more(len(altered))}; they can neither be approved nor applied"
+        return Diagnosis(what="reports", level="FAIL", text=text, mend=mend)
+    lost = sorted(name for name, state in found.items() if state == "missing")
     if not lost:
-        return Diagnosis(what="reports", level="OK", text=f"of undecided proposals: {len(wanted):,}, all whole")
-    words = f"missing or altered, of undecided proposals: {', '.join(lost[:SHOWN])}{_and_more(len(lost))}"
+        return Diagnosis(what="reports", level="OK", text=f"of open proposals: {len(wanted):,}, all whole")
+    words = f"missing, of open proposals: {', '.join(lost[:SHOWN])}{_and_more(len(lost))}"
     mend = (
         f"put the files back into {settings.home}/reports, from a backup; or set META_PIPELINE_HOME to where they are"
     )
     return Diagnosis(what="reports", level="WARN", text=words, mend=mend)
-
-
-def _is_there(name: str, settings: Settings) -> bool:
-    path = home_files.path_of(name, settings)
-    try:
-        return path is not None and home_files.is_sound(name, path.read_bytes())
-    except OSError:
-        return False
 
 
 def _and_more(count: int) -> str:

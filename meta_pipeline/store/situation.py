@@ -11,6 +11,7 @@ from meta_pipeline.proposals.draft import Approval, ProposalRecord
 from meta_pipeline.proposals.situation import Rival, Situation
 from meta_pipeline.proposals.states import OPEN, Status
 from meta_pipeline.store import approver_keys, approvers, freezing, limits, strategies, tiers
+from meta_pipeline.store.report_state import report_state
 from meta_pipeline.store.rules import Rules
 from meta_pipeline.store.schema import meta_config_proposals
 
@@ -35,7 +36,7 @@ def situation(
     Parameters
     ----------
     rules
-        Of the settings. None: for checks that look neither at signatures nor at freezes nor at the budget.
+        Of the settings. None: for checks that look neither at signatures nor at freezes, the budget or the report.
     decision, signature
         What is being decided, and the signature that came with it; by default the one on record.
     approver
@@ -72,12 +73,13 @@ def situation(
 
 
 def _operating(connection: Connection, record: ProposalRecord, rules: Rules, *, now: datetime) -> dict[str, Any]:
-    """Read what stops an apply for a while: freezes, the kill file, the budget."""
+    """Read what stops an apply for a while (freezes, the kill file, the budget), and what depends on the settings."""
     strategy_id = record.draft.strategy_id
     killed = rules.killed_now()
     windows = freezing.in_force(connection, strategy_id, now)
     return {
         "require_signed": rules.require_signed,
+        "report": report_state(record.draft.report_sha256, rules.settings),
         "freezes": windows if killed is None else (killed, *windows),
         "budget": limits.budget(
             connection, strategy_id, now=now, max_changes=rules.settings.max_changes, window=rules.window

@@ -4,13 +4,15 @@ What the service itself makes of the same is in store/test_governance_malice.py.
 """
 
 import json
+import os
 from itertools import count
 from pathlib import Path
 
 import pytest
 
 from meta_pipeline.proposals.draft import ProposalRecord
-from meta_pipeline.store import approvers, changes, governance
+from meta_pipeline.report.files import ProposalReports, report_files
+from meta_pipeline.store import approvers, audit, changes, governance
 from meta_pipeline.store.database import Database
 from meta_pipeline_tests.api.clients import token_of
 from meta_pipeline_tests.faults.injection import Site, everything
@@ -129,6 +131,84 @@ def test_a_report_or_evidence_changed_after_the_approval_stops_the_apply(way: Wa
     refused = way.apply(record)
     assert "was changed in the database" in " ".join(refused.split())
     assert live(way.database, record.draft.strategy_id).version == 1
+
+
+def reported(way: WayIn) -> tuple[ProposalRecord, Path]:
+    """A proposal with a report in the home folder of the way in, and the report's file."""
+    declare(way.database, name := f"malice {next(_NUMBERS)}")
+    files = report_files(way.home)
+    record = governance.create(
+        way.database,
+        strategy_id=name,
+        knob="risk.max_vol",
+        proposed=0.7,
+        reason="more room",
+        author="ann",
+        now=NOW,
+        settings=SETTINGS,
+        report=ProposalReports(files, approval_hours=72, track_record=lambda _: None),
+    ).record
+    assert record.draft.report_sha256 is not None
+    return record, files.path(record.draft.report_sha256)
+
+
+def test_a_report_whose_file_was_altered_is_neither_approved_nor_applied_until_it_is_put_back(way: WayIn) -> None:
+    record, file = reported(way)
+    written = file.read_bytes()
+    altered = written.replace(b"raises risk", b"lowers risk")
+    assert altered != written
+    file.write_bytes(altered)
+    before = governed(way.database)
+    said = f"the file of the report {file.stem[:12]}... that proposal {record.proposal_id} names was changed"
+    assert said in " ".join(way.approve(record, "Bob").split())
+    assert governed(way.database) == before
+    file.write_bytes(written)
+    assert way.approve(record, "Bob") == ""
+    for damage in (altered, b"", None):
+        file.unlink()
+        if damage is None:
+            os.mkfifo(file)  # to read it would take for ever
+        else:
+            file.write_bytes(damage)
+        before = governed(way.database)
+        assert said in " ".join(way.apply(record).split())
+        assert governed(way.database) == before
+    file.unlink()
+    file.write_bytes(written)
+    assert way.apply(record) == ""
+
+
+def test_a_report_that_is_gone_is_said_to_be_gone_and_the_audit_log_keeps_that_it_was(way: WayIn) -> None:
+    record, file = reported(way)
+    file.unlink()
+    assert way.approve(record, "Bob") == ""
+    assert way.apply(record) == ""
+    with way.database.connect() as connection:
+        entries = audit.entries(connection, limit=4)
+    facts = {entry.action: json.loads(entry.payload).get("report") for entry in entries}
+    assert facts["proposal.approve"] == facts["change.apply"] == "missing"
+
+
+def test_what_is_wrong_with_a_report_is_on_the_sheet_and_in_the_answers(shell_way: CommandLine) -> None:
+    record, file = reported(shell_way)
+    written = file.read_bytes()
+    shown = (("proposals", "show", record.proposal_id), ("apply", record.proposal_id, "--dry-run"))
+
+    def sheets() -> list[str]:
+        return [" ".join(shell_way.shell.run(*command, actor="Bob").out.split()) for command in shown]
+
+    assert "its report is as it was written" in sheets()[0]
+    file.write_bytes(b"approve everything")
+    assert "was changed since it was written" in sheets()[0]
+    file.unlink()
+    assert "is not in this machine's home folder" in sheets()[0]
+    decided = shell_way.shell.run("approve", record.proposal_id, "--digest", record.body_digest, actor="Bob")
+    assert "note: the report" in " ".join(decided.out.split())
+    assert "is not in this machine's home folder" in sheets()[1]
+    file.write_bytes(written + b" ")
+    assert "was changed since it was written" in sheets()[1]
+    file.write_bytes(written)
+    assert all("its report is as it was written" in sheet for sheet in sheets())
 
 
 def test_an_approver_removed_between_approve_and_apply_has_approved_nothing(way: WayIn) -> None:

@@ -53,7 +53,8 @@ class Gate(WayIn):
         return self._run("apply_approved", {"actor": "Dora", "proposal_ids": [record.proposal_id]})
 
     def _run(self, job: str, config: dict[str, Any]) -> str:
-        resource = DatabaseResource(self.database, settings=lambda: SETTINGS, clock=lambda: NOW)
+        settings = SETTINGS.model_copy(update={"home": self.home})
+        resource = DatabaseResource(self.database, settings=lambda: settings, clock=lambda: NOW)
         try:
             result = launch(job, config, resource)
         except (dg.DagsterInvalidConfigError, dg.DagsterConfigMappingFunctionError) as error:

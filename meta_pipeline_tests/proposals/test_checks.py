@@ -46,6 +46,7 @@ def test_everything_passes_where_nothing_is_wrong() -> None:
     ("changes", "name", "error", "said"),
     [
         ({"record": TAMPERED}, "content", errors.ContentTampered, "proposed"),
+        ({"report": "altered"}, "content", errors.ContentTampered, "the file of the report .* was changed since"),
         ({"approver": "meta-pipeline"}, "person", errors.NotPermitted, "never the human eye"),
         ({"approver": None}, "person", errors.NotPermitted, "nobody has decided"),
         ({"approver_active": False}, "approver", errors.NotAnApprover, "not on the list"),
@@ -67,6 +68,24 @@ def test_each_check_of_an_approval_fails_by_its_own_error(
     found_name, found_error, text = failure(changes)
     assert (found_name, found_error) == (name, error)
     assert re.search(said, text), text
+
+
+@pytest.mark.parametrize(
+    ("report", "said"),
+    [
+        ("unread", None),
+        ("none", None),
+        ("whole", "its report is as it was written"),
+        ("missing", "is not in this machine's home folder"),
+    ],
+)
+def test_what_became_of_a_report_that_is_not_altered_stops_nothing_and_is_said(report: Any, said: str | None) -> None:
+    seen = situation(record(), report=report)
+    (content, *_) = run_checks(REVIEW, seen)
+    assert content.passed
+    assert (said or "the stored text has the digest") in content.text
+    assert (";" in content.text) == (said is not None)
+    assert bool(seen.notes) == bool(seen.facts) == (report == "missing")
 
 
 @pytest.mark.parametrize("who", ["Ann", "ann", " ANN ", "\uff21nn"])

@@ -53,6 +53,7 @@ def test_applies_show_the_versions_and_a_refusal_has_none() -> None:
             proposal_id="prop-1",
             outcome="applied",
             message="Applied.",
+            notes=("The audit head was NOT anchored.",),
             change_id="chg-1",
             base_version=3,
             new_version=4,
@@ -61,7 +62,7 @@ def test_applies_show_the_versions_and_a_refusal_has_none() -> None:
         ApplyResult(proposal_id="prop-2", outcome="refused", message="stale"),
     ]
     assert decisions.applies_table(results).cells() == [
-        ["prop-1", "applied", "chg-1", "3 → 4", "reduces", "Applied."],
+        ["prop-1", "applied", "chg-1", "3 → 4", "reduces", "Applied. The audit head was NOT anchored."],
         ["prop-2", "refused", "n/a", "n/a", "n/a", "stale"],
     ]
 

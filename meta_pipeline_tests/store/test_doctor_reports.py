@@ -1,5 +1,6 @@
 """The doctor on reports: whoever decides must be able to read what the digest of the proposal covers."""
 
+from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 
@@ -25,21 +26,25 @@ def reports_of(database: Database, home: Path) -> Diagnosis:
 
 
 @pytest.mark.database
-def test_a_report_that_is_missing_or_altered_is_a_warning_until_it_is_put_back(
+def test_a_missing_report_is_a_warning_and_an_altered_one_a_failure_until_it_is_put_back(
     database: Database, shell: Shell, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("META_PIPELINE_HOME", str(tmp_path))
-    assert reports_of(database, tmp_path).text == "of undecided proposals: 0, all whole"
+    assert reports_of(database, tmp_path).text == "of open proposals: 0, all whole"
     declare(database)
     changed = ("--strategy", "STRAT", "--knob", "risk.max_vol", "--to", "0.25", "--reason", "more room")
     made = shell.ask("proposals", "create", *changed)
-    assert reports_of(database, tmp_path).text == "of undecided proposals: 1, all whole"
+    assert reports_of(database, tmp_path).text == "of open proposals: 1, all whole"
     (report,) = (tmp_path / "reports").iterdir()
     content = report.read_bytes()
-    for broken in (lambda: report.write_bytes(b"approve everything"), report.unlink):
+    damage: tuple[tuple[str, Callable[[], object]], ...] = (
+        ("FAIL", lambda: report.write_bytes(b"approve everything")),
+        ("WARN", report.unlink),
+    )
+    for level, broken in damage:
         broken()
         found = reports_of(database, tmp_path)
-        assert (found.level, made["proposal_id"] in found.text) == ("WARN", True)
+        assert (found.level, made["proposal_id"] in found.text) == (level, True)
         assert f"{tmp_path}/reports" in found.mend
     report.write_bytes(content)
     assert sha256(content).hexdigest() == report.stem
