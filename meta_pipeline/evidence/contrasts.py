@@ -14,7 +14,7 @@ from scipy.special import ndtri
 from meta_pipeline.errors import InputError
 from meta_pipeline.evidence.bootstrap import studentised_draws
 from meta_pipeline.evidence.influence import SHARPE_RATIO, Runs, by_calendar_day, day_series
-from meta_pipeline.evidence.longrun import automatic_block_length, sum_variance
+from meta_pipeline.evidence.longrun import Kernel, automatic_block_length, sum_variance
 from meta_pipeline.evidence.metrics import summarize
 
 Floats = NDArray[np.float64]
@@ -98,6 +98,8 @@ def contrast(
     confidence_level: float = 0.90,
     n_draws: int = 999,
     block_length: int | None = None,
+    kernel: Kernel = "bartlett",
+    prewhiten: bool = False,
     seed: int = 0,
 ) -> Contrast:
     """Compare runs: test a weighted sum of one metric over runs.
@@ -116,11 +118,14 @@ def contrast(
         "sharpe_ratio", "mean_return", "volatility", "max_drawdown" or "expected_shortfall".
     confidence_level, n_draws, block_length, seed
         Of the interval and the bootstrap; block length None: automatic.
+    kernel, prewhiten
+        Of the standard error, as in `longrun.sum_variance`: "bartlett" or "quadratic_spectral", at its automatic
+        bandwidth, with or without a first-order autoregression taken out first.
 
     Raises
     ------
     InputError
-        If shapes do not agree, or a run with weight has no such metric.
+        If shapes do not agree, a run with weight has no such metric, or the kernel is not known.
     """
     runs = _as_runs(returns, periods_per_year)
     columns = np.asarray(weights, dtype=np.float64)
@@ -140,6 +145,8 @@ def contrast(
         n_draws=n_draws,
         generator=np.random.default_rng(seed),
         block_length=block_length,
+        kernel=kernel,
+        prewhiten=prewhiten,
     )
     extreme = np.count_nonzero(np.abs(tested.draws[:, 0]) >= abs(tested.statistics[0]))
     return Contrast(
@@ -156,7 +163,14 @@ def contrast(
 
 
 def ledoit_wolf(
-    a: ArrayLike, b: ArrayLike, periods_per_year: float = 1.0, *, n_draws: int = 999, seed: int = 0
+    a: ArrayLike,
+    b: ArrayLike,
+    periods_per_year: float = 1.0,
+    *,
+    n_draws: int = 999,
+    kernel: Kernel = "bartlett",
+    prewhiten: bool = False,
+    seed: int = 0,
 ) -> Contrast:
     """Test whether series a has a higher Sharpe ratio than series b on the same days.
 
@@ -169,16 +183,19 @@ def ledoit_wolf(
         Shape (n_days,), the same days.
     periods_per_year
         1 gives Sharpe ratios per period.
+    n_draws, kernel, prewhiten, seed
+        As in `contrast`. The paper takes the quadratic spectral kernel, prewhitened.
 
     Raises
     ------
     InputError
-        If the series differ in length.
+        If the series differ in length, or the kernel is not known.
     """
     first, second = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
     if first.shape != second.shape or first.ndim != 1:
         raise InputError(f"the series have shapes {first.shape} and {second.shape}; give two of the same days")
-    return contrast(np.column_stack([first, second]), [1.0, -1.0], periods_per_year, n_draws=n_draws, seed=seed)
+    pair = np.column_stack([first, second])
+    return contrast(pair, [1.0, -1.0], periods_per_year, n_draws=n_draws, kernel=kernel, prewhiten=prewhiten, seed=seed)
 
 
 def evaluate(
@@ -189,12 +206,14 @@ def evaluate(
     n_draws: int,
     generator: np.random.Generator,
     block_length: int | None = None,
+    kernel: Kernel = "bartlett",
+    prewhiten: bool = False,
 ) -> Contrasts:
     """Test many contrasts jointly: the bootstrap resamples the same days for all.
 
-    The standard error is the larger of the one that allows for memory (Bartlett kernel, automatic bandwidth) and
-    the one that does not, so that chance negative autocorrelation never makes an effect look surer. The block length
-    is the longest of the contrasts' automatic ones.
+    The standard error is the larger of the one that allows for memory (by default Bartlett's kernel, automatic
+    bandwidth) and the one that does not, so that chance negative autocorrelation never makes an effect look surer. The
+    block length is the longest of the contrasts' automatic ones.
 
     Parameters
     ----------
@@ -204,10 +223,12 @@ def evaluate(
         Shape (n_days, n): day series.
     confidence_level, n_draws, generator, block_length
         Of the intervals and the bootstrap.
+    kernel, prewhiten
+        Of the standard error, as in `contrast`.
     """
     active = series != 0
     n_days = active.sum(axis=0)
-    errors = standard_errors(series)
+    errors = standard_errors(series, kernel=kernel, prewhiten=prewhiten)
     negligible = errors <= NEGLIGIBLE
     length = block_length or choose_block_length(series)
     length = int(np.clip(length, 1, max(len(series) // 2, 1)))
@@ -237,10 +258,10 @@ def evaluate(
     )
 
 
-def standard_errors(series: Floats) -> Floats:
+def standard_errors(series: Floats, *, kernel: Kernel = "bartlett", prewhiten: bool = False) -> Floats:
     """Return the standard error of each contrast from its day series, shape (n,)."""
     n = np.maximum((series != 0).sum(axis=0), 3)
-    variance = np.maximum(sum_variance(series), sum_variance(series, bandwidth=0.0))
+    variance = np.maximum(sum_variance(series, kernel=kernel, prewhiten=prewhiten), sum_variance(series, bandwidth=0.0))
     errors: Floats = np.sqrt(variance * n / (n - 2))
     return errors  # each run gave a mean and a standard deviation
 

@@ -50,6 +50,11 @@ def benjamini_yekutieli(p_values: ArrayLike) -> Floats:
 
     Benjamini and Yekutieli, Annals of Statistics 29(4), 2001, theorem 1.3.
 
+    Parameters
+    ----------
+    p_values
+        Shape (n,), between 0 and 1; NaN where there is none.
+
     Raises
     ------
     InputError
@@ -62,6 +67,11 @@ def holm(p_values: ArrayLike) -> Floats:
     """Adjust for the chance of any false rejection, under any dependence.
 
     Holm, Scandinavian Journal of Statistics 6(2), 1979.
+
+    Parameters
+    ----------
+    p_values
+        Shape (n,), between 0 and 1; NaN where there is none.
 
     Raises
     ------
@@ -85,7 +95,8 @@ def romano_wolf(statistics: ArrayLike, draws: ArrayLike) -> Floats:
         Shape (n,): studentised statistics. NaN where there is none.
     draws
         Shape (n_draws, n): the same statistics recomputed on resamples and centred, so that they
-        follow the distribution under the null; all columns of a row from the same resample.
+        follow the distribution under the null; all columns of a row from the same resample. No NaN where there is a
+        statistic: a draw that is not known cannot be counted as one that stayed below.
 
     Returns
     -------
@@ -95,7 +106,7 @@ def romano_wolf(statistics: ArrayLike, draws: ArrayLike) -> Floats:
     Raises
     ------
     InputError
-        If the shapes do not agree.
+        If the shapes do not agree, or a draw of a statistic is NaN.
     """
     observed = np.asarray(statistics, dtype=np.float64)
     resampled = np.asarray(draws, dtype=np.float64)
@@ -107,6 +118,11 @@ def romano_wolf(statistics: ArrayLike, draws: ArrayLike) -> Floats:
     present = np.flatnonzero(~np.isnan(observed))
     if not len(present):
         return adjusted
+    unknown = np.isnan(resampled[:, present]).any(axis=0)
+    if unknown.any():
+        raise InputError(
+            f"draws holds NaN in column {int(present[unknown][0])}; leave the resample out, or make the statistic NaN"
+        )
     order = present[np.argsort(-observed[present], kind="stable")]
     # Column j of the running maximum holds, per draw, the largest of the statistics from j on down.
     maxima = np.maximum.accumulate(resampled[:, order[::-1]], axis=1)[:, ::-1]

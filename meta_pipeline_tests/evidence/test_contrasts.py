@@ -4,6 +4,7 @@ from scipy.signal import lfilter
 
 from meta_pipeline.errors import InputError
 from meta_pipeline.evidence.contrasts import contrast, ledoit_wolf, sharpe_influence
+from meta_pipeline.evidence.longrun import Kernel
 from meta_pipeline.evidence.metrics import summarize
 
 
@@ -65,13 +66,17 @@ def test_swapping_the_series_turns_the_sign() -> None:
     assert (one.lower, one.upper) == (-two.upper, -two.lower)
 
 
-def test_days_that_follow_each_other_tell_less_than_days_that_do_not() -> None:
+@pytest.mark.parametrize("prewhiten", [False, True])
+@pytest.mark.parametrize("kernel", ["bartlett", "quadratic_spectral"])
+def test_days_that_follow_each_other_tell_less_than_days_that_do_not(kernel: Kernel, prewhiten: bool) -> None:
     rng = np.random.default_rng(12)
     shocks = rng.normal(0, 0.01, (4000, 2))
     with_memory = lfilter([1.0], [1.0, -0.5], shocks, axis=0)
     order = rng.permutation(4000)
-    remembered = ledoit_wolf(*with_memory.T, n_draws=99).standard_error
-    forgotten = ledoit_wolf(*with_memory[order].T, n_draws=99).standard_error
+    remembered, forgotten = (
+        ledoit_wolf(*series.T, n_draws=9, kernel=kernel, prewhiten=prewhiten).standard_error
+        for series in (with_memory, with_memory[order])
+    )
     # The mean of an autoregression varies by (1 + r) / (1 - r) more than that of independent days: here threefold.
     assert remembered / forgotten == pytest.approx(np.sqrt(3), rel=0.15)
 
@@ -154,3 +159,5 @@ def test_bad_comparisons_are_refused() -> None:
         contrast(np.column_stack([a, b]), [1.0], 252)
     with pytest.raises(InputError, match="no sharpe_ratio"):
         contrast(np.column_stack([a, np.full(100, 0.1)]), [1, -1], 252)
+    with pytest.raises(InputError, match="it is one of"):
+        ledoit_wolf(a, b, kernel="parzen")  # type: ignore[arg-type]

@@ -97,6 +97,14 @@ def test_the_step_down_refuses_draws_of_another_shape() -> None:
         romano_wolf([1.0, 2.0], np.zeros((10, 3)))
 
 
+def test_a_draw_that_is_not_known_is_refused_where_it_would_make_an_effect_look_surer() -> None:
+    draws = np.random.default_rng(3).standard_normal((99, 2))
+    draws[:50, 1] = np.nan
+    assert romano_wolf([1.0, np.nan], draws)[0] > 0.01
+    with pytest.raises(InputError, match="NaN in column 1"):
+        romano_wolf([1.0, 2.0], draws)
+
+
 def test_the_step_down_holds_its_error_rate_and_beats_holm_on_correlated_tests() -> None:
     rng = np.random.default_rng(5)
     scale = np.sqrt(0.8)
