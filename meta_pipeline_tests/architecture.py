@@ -11,6 +11,7 @@ PACKAGE: Final = "meta_pipeline"
 # Room -> floor. A room may import rooms on floors below its own, and its own modules.
 FLOORS: Final[Mapping[str, int]] = {
     "canonical": 0,
+    "counted": 0,
     "errors": 0,
     "settings": 0,
     "failpoints": 0,

@@ -9,6 +9,7 @@ import typer
 from meta_pipeline.canonical import JsonValue
 from meta_pipeline.cli import common
 from meta_pipeline.cli.common import AsJson
+from meta_pipeline.counted import counted
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -49,7 +50,11 @@ def verify(
     last = noted[-1] if noted else None
 
     def human(console: "Console") -> None:
-        console.print(f"{found.entries:,} entries hold together; head {found.head_hash}", markup=False, soft_wrap=True)
+        console.print(
+            f"{counted(found.entries, 'entry holds', 'entries hold')} together; head {found.head_hash}",
+            markup=False,
+            soft_wrap=True,
+        )
         console.print(_anchored_text(last, len(noted), found.entries), markup=False)
         console.print(LIMITS, markup=False)
 
@@ -112,7 +117,9 @@ def export(
     common.emit(
         payload,
         as_json=as_json,
-        human=lambda console: console.print(f"{written:,} entries written to {file}", markup=False, soft_wrap=True),
+        human=lambda console: console.print(
+            f"{counted(written, 'entry', 'entries')} written to {file}", markup=False, soft_wrap=True
+        ),
     )
 
 
@@ -188,9 +195,12 @@ def _anchored_text(last: "Anchor | None", count: int, entries: int) -> str:
 
     if last is None:
         return "No anchor is there yet, so a tail that was cut off would not be noticed: meta-pipeline audit anchor"
-    behind = "" if last.seq == entries else f"; {entries - last.seq:,} entries since are not anchored"
-    anchors = "1 anchor" if count == 1 else f"{count:,} anchors"
-    return f"It agrees with {anchors}, the last at entry {last.seq:,} on {day(last.at)}{behind}."
+    behind = (
+        ""
+        if last.seq == entries
+        else f"; {counted(entries - last.seq, 'entry since is', 'entries since are')} not anchored"
+    )
+    return f"It agrees with {counted(count, 'anchor')}, the last at entry {last.seq:,} on {day(last.at)}{behind}."
 
 
 def _emit_anchor(made: "Anchor", told: str, *, as_json: bool) -> None:

@@ -13,6 +13,7 @@ import typer
 from meta_pipeline.canonical import JsonValue
 from meta_pipeline.cli import common
 from meta_pipeline.cli.common import AsJson
+from meta_pipeline.counted import counted
 from meta_pipeline.errors import NothingToDo, Unhealthy
 
 if TYPE_CHECKING:
@@ -139,9 +140,7 @@ def backup(
         else:
             settings = common.settings()
             archive = whole_backup.backup(database, settings, path, overwrite=overwrite, keys=not without_keys)
-    beside = (
-        "the tables alone" if tables_only else f"{_counted(len(archive.files), 'file')} of {common.settings().home}"
-    )
+    beside = "the tables alone" if tables_only else f"{counted(len(archive.files), 'file')} of {common.settings().home}"
     common.emit(
         _described(archive),
         as_json=as_json,
@@ -189,7 +188,7 @@ def _print_restored(console: "Console", done: "Restored", where: str) -> None:
     archive, home = done.archive, common.settings().home
     lines = [f"{where}: restored revision {archive.revision} from {archive.path}"]
     if archive.files:
-        lines.append(f"{home}: {_counted(len(done.written), 'file')} put back of {len(archive.files)}")
+        lines.append(f"{home}: {counted(len(done.written), 'file')} put back of {len(archive.files)}")
     if done.kept:
         lines.append(f"left as they are, because they differ from the backup: {', '.join(done.kept)}")
     if done.elsewhere:
@@ -288,7 +287,3 @@ def _line(text: str) -> "Callable[[Console], None]":
 
 def _megabytes(size: int) -> str:
     return f"{size / 1e6:,.1f} MB"
-
-
-def _counted(number: int, what: str) -> str:
-    return f"{number:,} {what}{'' if number == 1 else 's'}"

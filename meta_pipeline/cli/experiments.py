@@ -8,6 +8,7 @@ from meta_pipeline.canonical import JsonValue
 from meta_pipeline.cli import common
 from meta_pipeline.cli.common import AsJson
 from meta_pipeline.cli.report_files import proposal_reports
+from meta_pipeline.counted import counted
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -191,7 +192,7 @@ def _print(console: "Console", found: "Experiment", look: "ExperimentLook | None
     rule = found.rule
     console.print(experiments_table([found], [look]).rich())
     terms = (
-        f"decided by: {METRIC_NAMES[rule.metric]}, from {rule.minimum_days} to {rule.evaluation_days} days, "
+        f"decided by: {METRIC_NAMES[rule.metric]}, from {rule.minimum_days} to {counted(rule.evaluation_days, 'day')}, "
         f"smallest effect {rule.smallest_effect:g}, {1 - rule.alpha:.0%} over all looks; digest {found.digest[:12]}..."
     )
     lines = [

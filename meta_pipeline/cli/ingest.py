@@ -8,6 +8,7 @@ import typer
 
 from meta_pipeline.cli import common
 from meta_pipeline.cli.common import AsJson
+from meta_pipeline.counted import counted
 from meta_pipeline.errors import InsufficientData, NothingToDo
 
 if TYPE_CHECKING:
@@ -118,7 +119,7 @@ def _show(
         for code, count in summary.quarantined.items()
     ]
     table = Table(
-        title=f"{summary.total:,} runs",
+        title=counted(summary.total, "run"),
         columns=(
             Column(key="became", header="became"),
             Column(key="runs", header="runs", kind=Kind.COUNT),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from meta_pipeline.cli import common
+from meta_pipeline.counted import counted
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -93,7 +94,8 @@ def experiment(
 
     def human(console: "Console") -> None:
         console.print(
-            f"{summary.total:,} runs made, {summary.accepted:,} of them new evidence. Next: meta-pipeline nightly",
+            f"{counted(summary.total, 'run')} made, {summary.accepted:,} of them new evidence. "
+            "Next: meta-pipeline nightly",
             markup=False,
         )
 
@@ -195,7 +197,9 @@ def future(
             console.print(text, markup=False, soft_wrap=True)
         for look in looked:
             console.print(
-                f"{look.experiment_id}: {look.verdict} after {look.n_days} days", markup=False, soft_wrap=True
+                f"{look.experiment_id}: {look.verdict} after {counted(look.n_days, 'day')}",
+                markup=False,
+                soft_wrap=True,
             )
         console.print(f"\nHeld-back days were played up to {until}. Next: meta-pipeline changes show ID", markup=False)
 
@@ -228,7 +232,8 @@ def run_campaigns(
 
     campaigns = []
     for declared in lab.strategies():
-        say(f"{declared.strategy_id}: backtesting {n_configs} configurations in {len(lab.markets())} markets ...")
+        wide = f"{counted(n_configs, 'configuration')} in {counted(len(lab.markets()), 'market')}"
+        say(f"{declared.strategy_id}: backtesting {wide} ...")
         strategy, version = _around_live(database, declared)
         campaigns.append((strategy, version, lab.campaign(strategy, n_configs=n_configs, seed=seed)))
     strategies = [strategy for strategy, _, _ in campaigns]
@@ -236,7 +241,7 @@ def run_campaigns(
     sink = RunStore(database, actor=actor, clock=clock)
     results = []
     for strategy, version, runs in campaigns:
-        say(f"{strategy.strategy_id}: writing {len(runs)} runs ...")
+        say(f"{strategy.strategy_id}: writing {counted(len(runs), 'run')} ...")
         summary = record(runs, into=sink)
         name = runs[0].campaign_id
         with database.begin() as connection:
@@ -306,7 +311,7 @@ def _show(console: "Console", results: "Sequence[CampaignResult]") -> None:
             console.print(f"  {result.strategy_id}: {count} in quarantine, {code}")
     added = sum(result.summary.added for result in results)
     console.print(
-        f"\n{added:,} new runs; later days are held back for outcomes. Next: meta-pipeline nightly"
+        f"\n{counted(added, 'new run')}; later days are held back for outcomes. Next: meta-pipeline nightly"
         if added
         else "\nNothing new: these campaigns were there. Next: meta-pipeline nightly"
     )

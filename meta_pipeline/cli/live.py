@@ -11,6 +11,7 @@ import typer
 from meta_pipeline.canonical import JsonValue, digest
 from meta_pipeline.cli import common
 from meta_pipeline.cli.common import AsJson
+from meta_pipeline.counted import counted
 from meta_pipeline.errors import InputError, MetaPipelineError
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ def prices(
     common.emit(
         {"scope": scope, "prices": len(found), "days_written": written},
         as_json=as_json,
-        human=lambda console: console.print(f"{len(found):,} prices read, {written:,} days written"),
+        human=lambda console: console.print(f"{counted(len(found), 'price')} read, {counted(written, 'day')} written"),
     )
 
 
@@ -229,7 +230,8 @@ def replay(scope: Scope = LAB, as_json: AsJson = False) -> None:
     def human(console: "Console") -> None:
         _show(console, summary, scope)
         console.print(
-            f"A replay: real days moved by {moved} days. Next: meta-pipeline policy evaluate --scope {scope}",
+            f"A replay: real days moved by {counted(moved, 'day')}. "
+            f"Next: meta-pipeline policy evaluate --scope {scope}",
             markup=False,
         )
 
@@ -342,8 +344,8 @@ def _show(console: "Console", summary: "FillSummary", scope: str) -> None:
     from meta_pipeline.report.text import visible
 
     console.print(
-        f"{summary.accepted:,} new fills, {summary.duplicates:,} known before, {summary.closed_trades:,} trades closed "
-        f"in {scope}",
+        f"{counted(summary.accepted, 'new fill')}, {summary.duplicates:,} known before, "
+        f"{counted(summary.closed_trades, 'trade')} closed in {scope}",
         markup=False,
     )
     for refusal in summary.refused:

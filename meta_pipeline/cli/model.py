@@ -23,6 +23,7 @@ from meta_pipeline.cli.model_files import (
     verified,
     version_json,
 )
+from meta_pipeline.counted import counted
 from meta_pipeline.errors import InputError, Unhealthy
 
 if TYPE_CHECKING:
@@ -123,7 +124,7 @@ def status(
             console.print(f"Champion {version.model_id[:12]} (horizon {version.horizon or '-'}): {said}.", markup=False)
         if not champions:
             console.print("No champion: every decision defers to the base ensemble, with the reason model_not_loaded.")
-        console.print(f"In the database: {n_predictions:,} predictions, {n_outcomes:,} outcomes.")
+        console.print(f"In the database: {counted(n_predictions, 'prediction')}, {counted(n_outcomes, 'outcome')}.")
         word = "may act" if environment.enabled else "may not act (META_AGENT_ENABLED is not true)"
         mode = "defers to the ensemble" if environment.fail_open else "holds"
         console.print(
@@ -236,7 +237,7 @@ def replay(
 
     def human(console: "Console") -> None:
         word = "identical, byte for byte" if report.identical else f"{len(report.differing_lines):,} differ"
-        console.print(f"{report.n_decisions:,} decisions replayed: {word}.")
+        console.print(f"{counted(report.n_decisions, 'decision')} replayed: {word}.")
         if report.first_difference is not None:
             console.print(report.first_difference, markup=False)
 

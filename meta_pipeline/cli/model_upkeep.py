@@ -7,6 +7,7 @@ import typer
 
 from meta_pipeline.cli import common
 from meta_pipeline.cli.model_files import Horizon, Models, Outcomes, Predictions, inputs_named, names_of, version_json
+from meta_pipeline.counted import counted
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -34,19 +35,21 @@ def record(
     names = names_of(models) or names_of(common.settings().base_models)
     assert names is not None
     with common.open_database() as database:
-        counted = record_logs(database, predictions, outcomes, names)
+        done = record_logs(database, predictions, outcomes, names)
     payload: JsonValue = {
-        "new_predictions": counted.new_predictions,
-        "new_outcomes": counted.new_outcomes,
-        "quarantined": reasons_of(counted.quarantined),
+        "new_predictions": done.new_predictions,
+        "new_outcomes": done.new_outcomes,
+        "quarantined": reasons_of(done.quarantined),
     }
 
     def human(console: "Console") -> None:
-        console.print(f"{counted.new_predictions:,} new predictions, {counted.new_outcomes:,} new outcomes.")
-        for item in counted.quarantined[:20]:
+        console.print(
+            f"{counted(done.new_predictions, 'new prediction')}, {counted(done.new_outcomes, 'new outcome')}."
+        )
+        for item in done.quarantined[:20]:
             console.print(f"{item.source}:{item.line} {item.reason}: {item.detail}", markup=False)
-        if len(counted.quarantined) > 20:
-            console.print(f"... and {len(counted.quarantined) - 20:,} more lines that cannot be used.")
+        if len(done.quarantined) > 20:
+            console.print(f"... and {len(done.quarantined) - 20:,} more lines that cannot be used.")
 
     common.emit(payload, as_json=as_json, human=human)
 
@@ -70,8 +73,9 @@ def watch(
     def human(console: "Console") -> None:
         state = "no alarm" if alarm is None else f"ALARM since {alarm.raised_at:%Y-%m-%d %H:%M %Z}"
         console.print(
-            f"Champion {version.model_id[:12]}: {state}; {found.n_new:,} outcomes since it was tested, statistic "
-            f"{found.alarm.statistic:.1f} of {found.alarm.limit:g}, adaptive threshold {found.threshold.threshold:.2f}."
+            f"Champion {version.model_id[:12]}: {state}; {counted(found.n_new, 'outcome')} since it was tested, "
+            f"statistic {found.alarm.statistic:.1f} of {found.alarm.limit:g}, "
+            f"adaptive threshold {found.threshold.threshold:.2f}."
         )
 
     payload: JsonValue = {"model": version.model_id, "alarm_open": alarm is not None, **found.as_dict()}

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from meta_pipeline.cli import common
+from meta_pipeline.counted import counted
 from meta_pipeline.errors import MetaPipelineError, NotFound, NothingToDo
 
 if TYPE_CHECKING:
@@ -163,8 +164,8 @@ def _show(
     console.print(open_table(lines).rich())
     console.print(suppressed_counts_table(suppressed).rich())
     where = " (in Dagster's UI: make dev)" if summary.kept else ""
-    counted = "1 run was pending" if pending == 1 else f"{pending:,} runs were pending"
-    console.print(f"{counted}; run {summary.run_id}{where}", markup=False)
+    were = f"{counted(pending, 'run was', 'runs were')} pending"
+    console.print(f"{were}; run {summary.run_id}{where}", markup=False)
     if summary.anchored is not None:
         console.print(f"The audit log verifies, and is anchored at entry {summary.anchored:,}.", markup=False)
     for failed in summary.failed_checks:

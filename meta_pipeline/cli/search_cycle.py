@@ -8,6 +8,7 @@ import typer
 from meta_pipeline.cli import common
 from meta_pipeline.cli.common import AsJson
 from meta_pipeline.cli.report_files import proposal_reports
+from meta_pipeline.counted import counted
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -44,7 +45,7 @@ def declare(
     made = declaration(strategy, fixed=fixed, parameters=USUAL if live is None else as_declared(read_object(live)))
     with common.open_database() as database, database.begin() as connection:
         done = strategies.declare(connection, made, actor=common.actor(), now=common.time_of(database))
-    told = f"{strategy} has {len(made.knobs)} knobs. Next: meta-pipeline search run --strategy {strategy}"
+    told = f"{strategy} has {counted(len(made.knobs), 'knob')}. Next: meta-pipeline search run --strategy {strategy}"
     common.emit(
         {"strategy_id": strategy, "created": done.created, "live_version": done.live_version},
         as_json=as_json,

@@ -8,6 +8,7 @@ import typer
 from meta_pipeline.canonical import JsonValue
 from meta_pipeline.cli import common
 from meta_pipeline.cli.common import AsJson
+from meta_pipeline.counted import counted
 from meta_pipeline.errors import InputError
 
 if TYPE_CHECKING:
@@ -132,7 +133,11 @@ def limit(
         now = common.time_of(database)
         with database.begin() as connection:
             done = limits.set_limits(connection, wanted, actor=common.actor(), now=now)
-    most = "as the settings say" if done.max_changes is None else f"{done.max_changes} in {done.window_hours:g} hours"
+    most = (
+        "as the settings say"
+        if done.max_changes is None or done.window_hours is None
+        else f"{done.max_changes} in {counted(done.window_hours, 'hour')}"
+    )
     payload: JsonValue = {
         "strategy_id": strategy_id,
         "owner": done.owner,

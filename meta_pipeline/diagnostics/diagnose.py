@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from meta_pipeline.backtests.aggregates import Aggregate
 from meta_pipeline.canonical import JsonValue, digest
+from meta_pipeline.counted import counted
 from meta_pipeline.diagnostics.configurations import (
     Configurations,
     configurations,
@@ -233,7 +234,7 @@ def _notes(found: Configurations) -> tuple[Note, ...]:
     return (
         Note(
             code="ambiguous_path",
-            sentence=f"{len(runs)} runs are in no configuration: {found.unreadable[runs[0]]}",
+            sentence=f"{counted(len(runs), 'run is', 'runs are')} in no configuration: {found.unreadable[runs[0]]}",
             subjects=tuple(runs[:MAX_SUBJECTS]),
             count=len(runs),
         ),

@@ -11,6 +11,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from meta_pipeline.counted import counted
 from meta_pipeline.errors import InputError
 
 DESCRIPTIVE: Final = "Describes these series on these days; it has no error rate and decides nothing."
@@ -83,7 +84,8 @@ def dispersion_of(returns: ArrayLike, labels: NDArray[np.str_] | None = None) ->
     there = (~np.isnan(table)).sum(axis=1)
     days = np.flatnonzero(there >= 2)
     if len(days) < MINIMUM_DAYS:
-        few = f"{n_series} series, {len(days)} days on which two of them have a return; at least {MINIMUM_DAYS} needed"
+        shared = counted(len(days), "day")
+        few = f"{n_series} series, {shared} on which two of them have a return; at least {MINIMUM_DAYS} needed"
         return Dispersion(n_series=n_series, n_days=len(days), missing=dict.fromkeys(("daily", "relative"), few))
     held = table[days]
     variances = np.nanvar(held, axis=1, ddof=1)

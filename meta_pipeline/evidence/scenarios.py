@@ -15,6 +15,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from meta_pipeline.counted import counted
 from meta_pipeline.errors import InputError
 from meta_pipeline.evidence.metrics import MINIMUM_TAIL
 
@@ -139,7 +140,7 @@ def compare_scenarios(
             days = np.flatnonzero(np.asarray(labels)[known] == label)
             name = f"resampled from {label}"
             if len(days) < MINIMUM_REGIME_DAYS:
-                why = f"{len(days)} days of this regime; at least {MINIMUM_REGIME_DAYS} are needed"
+                why = f"{counted(len(days), 'day')} of this regime; at least {MINIMUM_REGIME_DAYS} are needed"
                 families.append(ScenarioFamily(name=name, missing=why))
             else:
                 families.append(_judged(name, _resampled(held, days, horizon, generator), tolerance, tail))
@@ -184,7 +185,7 @@ def _judged(name: str, paths: Floats, tolerance: float, tail: float) -> Scenario
     n_paths = paths.shape[1]
     worst = int(np.ceil(round(tail * n_paths, 9)))
     if worst < MINIMUM_TAIL:
-        why = f"{n_paths} paths; the tail would hold fewer than {MINIMUM_TAIL}"
+        why = f"{counted(n_paths, 'path')}; the tail would hold fewer than {MINIMUM_TAIL}"
         return ScenarioFamily(name=name, n_paths=n_paths, missing=why)
     baseline, challenger = (float(one) for one in np.sort(paths, axis=1)[:, :worst].mean(axis=1))
     return ScenarioFamily(

@@ -16,6 +16,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from meta_pipeline.counted import counted
 from meta_pipeline.errors import InputError
 from meta_pipeline.evidence.metrics import MINIMUM_TAIL
 
@@ -100,7 +101,7 @@ def tail_of(returns: ArrayLike, *, tail: float = 0.05, extreme: float = 0.01) ->
     missing: dict[str, str] = {}
     figures: dict[str, float] = {}
     if worst < MINIMUM_TAIL:
-        few = f"{n_days} returns; the tail would hold fewer than {MINIMUM_TAIL}"
+        few = f"{counted(n_days, 'return')}; the tail would hold fewer than {MINIMUM_TAIL}"
         missing |= dict.fromkeys(("threshold", "expected_shortfall"), few)
     else:
         figures |= {"threshold": float(ordered[worst]), "expected_shortfall": float(ordered[:worst].mean())}

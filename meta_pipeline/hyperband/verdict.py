@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meta_pipeline.canonical import JsonValue
+from meta_pipeline.counted import counted
 from meta_pipeline.errors import InputError
 from meta_pipeline.evidence.metrics import ZERO_VOLATILITY
 from meta_pipeline.evidence.overfitting import probability_of_backtest_overfitting
@@ -128,7 +129,7 @@ class Verdict:
     def summary(self) -> str:
         """The verdict in one sentence."""
         if self.is_winner:
-            return f"Winner: configuration {self.config[:12]} passes all {len(self.gates)} gates."
+            return f"Winner: configuration {self.config[:12]} passes all {counted(len(self.gates), 'gate')}."
         names = ", ".join(gate.name for gate in self.failed)
         return f"No winner: configuration {self.config[:12]}, the best of {self.trials}, does not pass {names}."
 
@@ -267,7 +268,8 @@ def _deflated(evidence: ResearchEvidence, thresholds: Thresholds) -> Gate:
         "deflated Sharpe ratio",
         _deflated_ratio(evidence.played.returns, evidence),
         thresholds.deflated_sharpe_ratio,
-        f"probability that its Sharpe ratio is above the luckiest of {evidence.n_scored} configurations without skill",
+        "probability that its Sharpe ratio is above the luckiest of "
+        f"{counted(evidence.n_scored, 'configuration')} without skill",
     )
 
 
@@ -328,7 +330,7 @@ def _stable(evidence: ResearchEvidence, thresholds: Thresholds) -> Gate:
     own = evidence.played.figures["sharpe_ratio"].value
     near = np.where(np.isfinite(evidence.neighbour_sharpe_ratios), evidence.neighbour_sharpe_ratios, 0.0)
     value = float(np.median(near)) / own if len(near) and math.isfinite(own) and own > 0.0 else None
-    why = f"median Sharpe ratio of {len(near)} configurations one step away, over its own"
+    why = f"median Sharpe ratio of {counted(len(near), 'configuration')} one step away, over its own"
     return _gate("neighbourhood", value, thresholds.neighbourhood, why)
 
 

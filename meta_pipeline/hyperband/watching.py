@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meta_pipeline.canonical import JsonValue
+from meta_pipeline.counted import counted
 
 MINIMUM_DAYS: Final = 20
 """Days from which a Sharpe ratio is looked at: before, it says nothing but chance."""
@@ -73,7 +74,7 @@ def triggers(
     """
     wanted = limits or Limits()
     n = len(returns)
-    seen = f"{n} days{since}"
+    seen = f"{counted(n, 'day')}{since}"
     equity = np.cumprod(1.0 + returns)
     depth = float((equity / np.maximum(np.maximum.accumulate(equity), 1.0) - 1.0).min()) if n else None
     total = float(equity[-1] - 1.0) if n else None
@@ -95,7 +96,9 @@ def triggers(
             value=count,
             threshold=float(wanted.losing_streak),
             fired=count is not None and count >= wanted.losing_streak,
-            reason=f"losses in a row up to the last of {len(profits)} closed trades; the longest was {longest}",
+            reason=(
+                f"losses in a row up to the last of {counted(len(profits), 'closed trade')}; the longest was {longest}"
+            ),
         ),
     )
 

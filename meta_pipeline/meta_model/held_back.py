@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meta_pipeline.canonical import JsonValue
+from meta_pipeline.counted import counted
 from meta_pipeline.errors import InsufficientData
 from meta_pipeline.meta_model.actions import HOLD
 from meta_pipeline.meta_model.batch import BatchDecisions, decide_many, majority_of
@@ -39,9 +40,10 @@ def set_aside(table: TrainingTable, counts: JoinCounts, settings: TrainingSettin
     n = len(table)
     if n == 0:
         raise InsufficientData(
-            f"none of {counts.n_predictions:,} predictions has an outcome ({counts.n_outcomes:,} outcomes read, "
-            f"{counts.n_outcomes_without_prediction:,} without a prediction within {settings.tolerance_seconds:g} s "
-            "before); check time stamps and symbols"
+            f"none of {counted(counts.n_predictions, 'prediction')} has an outcome "
+            f"({counted(counts.n_outcomes, 'outcome')} read, "
+            f"{counts.n_outcomes_without_prediction:,} without a prediction within "
+            f"{settings.tolerance_seconds:g} s before); check time stamps and symbols"
         )
     (cut,) = cut_points(table.starts, [1.0 - settings.test_share])
     test = np.flatnonzero(table.starts >= cut)
@@ -49,8 +51,8 @@ def set_aside(table: TrainingTable, counts: JoinCounts, settings: TrainingSettin
     development = np.flatnonzero(known_before(table.starts, table.ends, cut, embargo))
     if len(np.unique(table.starts[development])) <= settings.n_splits:
         raise InsufficientData(
-            f"{n:,} labelled decisions leave {len(development):,} before the days held back: too few to train on; "
-            "collect more outcomes"
+            f"{counted(n, 'labelled decision leaves', 'labelled decisions leave')} {len(development):,} before the "
+            "days held back: too few to train on; collect more outcomes"
         )
     return Split(development=development, test=test, embargo=embargo)
 

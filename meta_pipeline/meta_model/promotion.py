@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from meta_pipeline.canonical import JsonValue
+from meta_pipeline.counted import counted
 from meta_pipeline.meta_model.lift import Lift
 from meta_pipeline.meta_model.prediction_log import REAL
 from meta_pipeline.meta_model.training_settings import GateSettings
@@ -141,7 +142,7 @@ def _samples(evidence: Evidence, settings: GateSettings) -> Check:
         passed=evidence.n_samples >= settings.min_samples,
         measured=f"{evidence.n_samples:,}",
         needed=f"{settings.min_samples:,} or more",
-        sentence=f"{evidence.n_samples:,} labelled decisions, at least {settings.min_samples:,} needed",
+        sentence=f"{counted(evidence.n_samples, 'labelled decision')}, at least {settings.min_samples:,} needed",
     )
 
 
@@ -179,10 +180,12 @@ def _lift(name: str, found: Lift) -> Check:
 def describe(found: Lift) -> str:
     """Write a net lift with its interval, for a person."""
     if found.lower is None or found.upper is None:
-        return f"{found.estimate:+.4f} % per decision, on {found.n_instants} instants: too few for an interval"
+        return (
+            f"{found.estimate:+.4f} % per decision, on {counted(found.n_instants, 'instant')}: too few for an interval"
+        )
     return (
         f"{found.estimate:+.4f} % per decision ({100 * found.level:.0f} % interval "
-        f"{found.lower:+.4f} to {found.upper:+.4f}, {found.n_decisions:,} decisions)"
+        f"{found.lower:+.4f} to {found.upper:+.4f}, {counted(found.n_decisions, 'decision')})"
     )
 
 

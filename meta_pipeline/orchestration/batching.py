@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from meta_pipeline.canonical import digest
+from meta_pipeline.counted import counted
 
 MAX_ATTEMPTS: Final = 5
 """A batch that is still pending after this many refreshes will not get better by itself."""
@@ -195,12 +196,11 @@ def _with_given_up(why: str, given_up: Sequence[str]) -> str:
 
 def _count(pending: Sequence[PendingStrategy]) -> str:
     total = sum(p.n_runs for p in pending)
-    return f"{total} pending run{'' if total == 1 else 's'}"
+    return counted(total, "pending run")
 
 
 def _count_waiting(pending: Sequence[PendingStrategy]) -> str:
-    one = sum(p.n_runs for p in pending) == 1
-    return f"{_count(pending)} {'waits' if one else 'wait'}"
+    return counted(sum(p.n_runs for p in pending), "pending run waits", "pending runs wait")
 
 
 def _seconds(span: timedelta) -> str:

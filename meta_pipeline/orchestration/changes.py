@@ -107,7 +107,7 @@ def _conclude(
         context.log_event(dg.AssetMaterialization(asset_key=LIVE_CONFIG, metadata=metadata))
     if refused:
         raise dg.Failure(
-            f"{len(refused)} of {len(results)} were refused: " + "; ".join(result.message for result in refused),
+            f"{len(refused)} of {len(results)} refused: " + "; ".join(result.message for result in refused),
             metadata=metadata,
             allow_retries=False,
         )

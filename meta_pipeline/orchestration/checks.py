@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import dagster as dg
 
+from meta_pipeline.counted import counted
 from meta_pipeline.orchestration.changes import LIVE_CONFIG
 from meta_pipeline.orchestration.metadata import table_value
 from meta_pipeline.orchestration.resources import DatabaseResource
@@ -70,7 +71,7 @@ def _no_faults(database: DatabaseResource, *questions: str) -> dg.AssetCheckResu
         passed=False,
         severity=dg.AssetCheckSeverity.ERROR,
         description=(
-            f"{len(faults)} {'fault' if len(faults) == 1 else 'faults'}; the first: "
+            f"{counted(len(faults), 'fault')}; the first: "
             f"{', '.join(str(cell) for cell in faults[0])}. More: `meta-pipeline db check`, docs/operations.md"
         ),
         metadata={"faults": len(faults), "what": _table(faults)},

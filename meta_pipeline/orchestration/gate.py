@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import dagster as dg
 
+from meta_pipeline.counted import counted
 from meta_pipeline.orchestration.acting import ACTING, person_of
 from meta_pipeline.orchestration.decision_form import FORM, GATE_JOB, DecisionForm, read_form
 from meta_pipeline.orchestration.metadata import commands_value, table_value
@@ -45,7 +46,7 @@ def decide(context: dg.OpExecutionContext, database: dg.ResourceParam[DatabaseRe
         context.log_event(dg.AssetMaterialization(asset_key=APPROVALS, metadata=metadata))
     if refused:
         raise dg.Failure(
-            f"{len(refused)} of {len(results)} decisions were refused: "
+            f"{len(refused)} of {counted(len(results), 'decision')} refused: "
             + "; ".join(f"{result.proposal_id}: {result.message}" for result in refused),
             metadata=metadata,
             allow_retries=False,

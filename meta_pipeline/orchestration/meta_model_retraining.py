@@ -4,6 +4,7 @@ from typing import Final
 
 import dagster as dg
 
+from meta_pipeline.counted import counted
 from meta_pipeline.errors import NothingToDo
 from meta_pipeline.orchestration.resources import DatabaseResource
 
@@ -55,7 +56,7 @@ def exchangeability_alarm(
     except NothingToDo as sentence:
         return dg.SensorResult(skip_reason=str(sentence), cursor=seen)
     if alarm is None:
-        reason = f"{found.n_new:,} outcomes of {version.model_id[:12]} look as they did when it was tested"
+        reason = f"{counted(found.n_new, 'outcome')} of {version.model_id[:12]}: as they were when it was tested"
         return dg.SensorResult(skip_reason=reason, cursor=seen)
     context.log.info("the alarm of %s is raised since %s", version.model_id, alarm.raised_at)
     return dg.SensorResult(run_requests=[dg.RunRequest(run_key=f"alarm-{alarm.alarm_id}")], cursor=seen)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import Connection
 
+from meta_pipeline.counted import counted
 from meta_pipeline.orchestration.decision_form import OpenProposal, launchpad_link
 from meta_pipeline.proposals.candidate import Candidate
 from meta_pipeline.proposals.draft import ProposalRecord
@@ -137,11 +138,11 @@ def why(line: OpenLine) -> str:
     risk = RISK_WORDS.get(draft.risk_change, "effect on risk unknown")
     if candidate is None:
         return f"{risk}; {draft.author}: {draft.rationale}"
-    parts = [risk, f"{candidate.effect.n_days:,} days, {candidate.n_distinct:,} distinct runs"]
+    parts = [risk, f"{counted(candidate.effect.n_days, 'day')}, {counted(candidate.n_distinct, 'distinct run')}"]
     stability = candidate.stability
     if stability is not None and stability.sign_consistency is not None:
         known = sum(period.estimate is not None for period in stability.sub_periods)
-        parts.append(f"sign held in {stability.sign_consistency * known:.0f} of {known} periods")
+        parts.append(f"sign held in {stability.sign_consistency * known:.0f} of {counted(known, 'period')}")
     volatility = candidate.risk_effect("volatility")
     if volatility is not None and volatility.estimate is not None:
         parts.append(f"volatility {100 * volatility.estimate:+.1f} %")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import dagster as dg
 
+from meta_pipeline.counted import counted
 from meta_pipeline.orchestration.alerts import Alert, send
 from meta_pipeline.orchestration.resources import DatabaseResource
 
@@ -111,7 +112,7 @@ def _tell_once(
     new = [alert for key, alert in found.items() if key not in told]
     for alert in new:
         context.log.info("%s: %s", alert.text, send(alert, database.settings))
-    said = f"{len(new)} alerts sent; {len(found)} stand" if found else nothing
+    said = f"{counted(len(new), 'alert')} sent; {len(found)} stand" if found else nothing
     return dg.SensorResult(skip_reason=said, cursor=json.dumps(sorted(found)))
 
 

@@ -2,6 +2,7 @@
 
 from enum import StrEnum
 
+from meta_pipeline.counted import counted
 from meta_pipeline.outcomes.judgement import Judgement
 from meta_pipeline.proposals.outcome_rule import METRIC_NAMES, OutcomeRule
 
@@ -32,7 +33,7 @@ def decide(judgement: Judgement, rule: OutcomeRule) -> tuple[ExperimentVerdict, 
         return ExperimentVerdict.INCUMBENT, f"the challenger breaches a guardrail: {'; '.join(breached)}"
     if effect is None or effect.n_days < rule.minimum_days:
         return ExperimentVerdict.INSUFFICIENT_DATA, judgement.reason
-    shown = f"{effect.estimate:+.2f} [{effect.lower:+.2f}, {effect.upper:+.2f}] over {effect.n_days} days"
+    shown = f"{effect.estimate:+.2f} [{effect.lower:+.2f}, {effect.upper:+.2f}] over {counted(effect.n_days, 'day')}"
     name = METRIC_NAMES[rule.metric]
     if effect.lower > 0.0:
         return ExperimentVerdict.CHALLENGER, f"the challenger's {name} is better, {shown}, at whichever look one stops"

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from meta_pipeline.canonical import JsonValue
+from meta_pipeline.counted import counted
 from meta_pipeline.errors import InputError
 from meta_pipeline.evidence.metrics import summarize
 from meta_pipeline.outcomes.paired import Difference, MarketDays, Paired, difference, on_one_calendar, portfolio
@@ -52,7 +53,7 @@ class Guardrail:
 def guardrails(paired: Paired, found: Sequence[MarketDays], rule: OutcomeRule, *, seed: int) -> tuple[Guardrail, ...]:
     """Look at drawdown, volatility and the worst regime since the change."""
     if paired.n_days < rule.guardrail_days:
-        why = f"{paired.n_days} of the {rule.guardrail_days} days after which it counts"
+        why = f"{paired.n_days} of the {counted(rule.guardrail_days, 'day')} after which it counts"
         limits = {
             "drawdown": rule.drawdown_rise,
             "volatility": rule.volatility_rise,
@@ -114,7 +115,7 @@ def _worst_regime(found: Sequence[MarketDays], rule: OutcomeRule, *, seed: int) 
     fallen = [label for label, one in by_label.items() if one.upper < -rule.regime_fall]
     text = (
         f"worst regime {worst}: Sharpe ratio {effect.estimate:+.2f} [{effect.lower:+.2f}, {effect.upper:+.2f}] over "
-        f"{effect.n_days} days; a fall of {rule.regime_fall:g} beyond chance is not allowed"
+        f"{counted(effect.n_days, 'day')}; a fall of {rule.regime_fall:g} beyond chance is not allowed"
     )
     return Guardrail(
         name="worst regime",

@@ -13,6 +13,7 @@ from typing import Any, Final
 import numpy as np
 
 from meta_pipeline.canonical import JsonValue
+from meta_pipeline.counted import counted
 from meta_pipeline.errors import InputError
 from meta_pipeline.evidence.confidence_sequence import days_to_detect, detectable_effect
 from meta_pipeline.outcomes.control import Control
@@ -159,7 +160,10 @@ def _verdict(effect: Difference, rails: Sequence[Guardrail], rule: OutcomeRule) 
     shown = f"{effect.estimate:+.2f} [{effect.lower:+.2f}, {effect.upper:+.2f}]"
     name = METRIC_NAMES[rule.metric]
     if effect.n_days < rule.minimum_days:
-        return Verdict.INSUFFICIENT_DATA, f"{effect.n_days} of at least {rule.minimum_days} days; {name} so far {shown}"
+        return (
+            Verdict.INSUFFICIENT_DATA,
+            f"{effect.n_days} of at least {counted(rule.minimum_days, 'day')}; {name} so far {shown}",
+        )
     if effect.upper < 0.0:
         return Verdict.REVERT, f"the {name} is worse, {shown}, at whichever look one stops"
     if effect.lower > -rule.smallest_effect:

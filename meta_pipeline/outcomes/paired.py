@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from meta_pipeline.counted import counted
 from meta_pipeline.errors import InputError
 from meta_pipeline.evidence.confidence_sequence import mixture_factor
 from meta_pipeline.evidence.contrasts import contrast, sharpe_influence
@@ -142,7 +143,7 @@ def _unusable(one: MarketDays) -> str | None:
             "give the same days for both configurations"
         )
     if len(one.dates) < 3:
-        return f"{len(one.dates)} days"
+        return counted(len(one.dates), "day")
     for name, returns in (("old", one.before), ("new", one.after)):
         if not float(np.std(returns)) > NEGLIGIBLE:
             return f"the {name} configuration never moved, so it has no Sharpe ratio"

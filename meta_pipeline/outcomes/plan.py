@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from meta_pipeline.canonical import JsonValue
+from meta_pipeline.counted import counted
 from meta_pipeline.evidence.confidence_sequence import days_to_detect, detectable_effect
 from meta_pipeline.proposals.candidate import finite
 from meta_pipeline.proposals.draft import ProposalDraft
@@ -70,10 +71,10 @@ class ExitPlan:
     def _power(self) -> str:
         if not self.detectable:
             return f"What it can find: not known in advance, {self.reason}."
-        sizes = ", ".join(f"{size:.2f} after {days} days" for days, size in self.detectable.items())
+        sizes = ", ".join(f"{size:.2f} after {counted(days, 'day')}" for days, size in self.detectable.items())
         if self.claimed is None:
             return f"What it finds with probability {POWER:g}: {sizes}."
-        needed = "more days than any evaluation has" if self.days_needed is None else f"{self.days_needed:,} days"
+        needed = "more days than any evaluation has" if self.days_needed is None else counted(self.days_needed, "day")
         return f"What it finds with probability {POWER:g}: {sizes}. The claimed {self.claimed:+.2f} needs {needed}."
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meta_pipeline.canonical import JsonValue, canonical_json
+from meta_pipeline.counted import counted
 from meta_pipeline.evidence.dead_knobs import dead_knobs
 from meta_pipeline.evidence.design import Design
 from meta_pipeline.evidence.distinct import DistinctRuns, distinct_runs, evidence_digest
@@ -31,11 +32,11 @@ EFFECTIVE_SAMPLE: Final = 256  # series are enough to estimate the mean squared 
 REPORTED_SHARPE: Final = ("annualised_sharpe", "sharpe_ratio")
 
 _EXCLUSIONS: Final = {
-    "periods_per_year_unknown": "have returns but no periods per year, so nothing can be annualised",
-    "not_finite": "hold infinite returns",
-    "too_few_returns": "have too few returns",
-    "ruined": "lost all their equity",
-    "zero_volatility": "have zero volatility, so no Sharpe ratio",
+    "periods_per_year_unknown": "with returns but no periods per year, so nothing can be annualised",
+    "not_finite": "with infinite returns",
+    "too_few_returns": "with too few returns",
+    "ruined": "that lost all equity",
+    "zero_volatility": "with zero volatility, so no Sharpe ratio",
 }
 
 
@@ -267,18 +268,19 @@ def _notes(
     for code, members in excluded.items():
         if len(members):
             names = sorted(panel.run_ids[column] for column in members)
-            notes.append(_note(code, f"{len(names)} runs {_EXCLUSIONS[code]}; they are left out.", names))
+            notes.append(_note(code, f"{counted(len(names), 'run')} {_EXCLUSIONS[code]}; left out.", names))
     if len(bare):
         names = sorted(panel.run_ids[column] for column in bare)
-        sentence = f"{len(bare)} runs report metrics without a return series; they never reach a grade above D."
+        sentence = f"{counted(len(bare), 'run')} with metrics and no return series: never a grade above D."
         notes.append(_note("metrics_only", sentence, names))
     if np.isnan(sharpe).any():
         names = sorted(panel.run_ids[column] for column in bare[np.isnan(sharpe)])
-        sentence = f"{len(names)} runs have neither returns nor a reported Sharpe ratio; they are left out."
+        sentence = f"{counted(len(names), 'run')} with neither returns nor a reported Sharpe ratio; left out."
         notes.append(_note("no_sharpe_ratio", sentence, names))
     copies = int(distinct.copies.sum() - len(distinct) + metrics_only.copies.sum() - len(metrics_only))
     if copies:
-        sentence = f"{copies} runs repeat another run's block, configuration and returns; each counts once."
+        again = counted(copies, "run repeats", "runs repeat")
+        sentence = f"{again} another run's block, configuration and returns; each counts once."
         notes.append(Note(code="duplicates", sentence=sentence, count=copies))
     ignored = sorted({f.path for f in distinct.factors if f.role is Role.IDENTIFIER and len(f.levels) > 1})
     if ignored:

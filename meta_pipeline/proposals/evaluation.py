@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 
+from meta_pipeline.counted import counted
 from meta_pipeline.evidence import grades
 from meta_pipeline.evidence.contrasts import NEGLIGIBLE, Contrasts, choose_block_length, evaluate, standard_errors
 from meta_pipeline.evidence.design import Weights
@@ -207,7 +208,8 @@ def _risk_metric(
     for index, change in enumerate(changes):
         used = weights[:, index] != 0
         if not np.isfinite(values[used]).all():
-            reason = f"{int((~np.isfinite(values[used])).sum())} runs have no {metric.replace('_', ' ')}"
+            without = counted(int((~np.isfinite(values[used])).sum()), "run has", "runs have")
+            reason = f"{without} no {metric.replace('_', ' ')}"
             result.append(Effect(metric=metric, method=effects[index].method, reason=reason))
             continue
         estimate, error = float(estimates[index]), float(errors[index])

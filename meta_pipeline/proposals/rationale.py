@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from meta_pipeline.canonical import ABSENT, JsonValue, Level, canonical_json
+from meta_pipeline.counted import counted
 from meta_pipeline.proposals.candidate import Candidate, Effect
 
 METRIC_NAMES: Final = {
@@ -62,14 +63,14 @@ def _headline(candidate: Candidate) -> str:
 
 def _effect(candidate: Candidate, effect: Effect) -> str:
     estimate = effect.estimate or 0.0
-    text = f"{METRIC_NAMES.get(effect.metric, effect.metric).capitalize()} {signed(estimate, _digits(effect))}"
+    text = f"{METRIC_NAMES.get(effect.metric, effect.metric).capitalize()} {_figure(effect.metric, estimate)}"
     if effect.lower is not None and effect.upper is not None and effect.confidence_level is not None:
         text += (
-            f" ({100 * effect.confidence_level:.0f} % interval {signed(effect.lower, _digits(effect))}"
-            f" to {signed(effect.upper, _digits(effect))})"
+            f" ({100 * effect.confidence_level:.0f} % interval {_figure(effect.metric, effect.lower)}"
+            f" to {_figure(effect.metric, effect.upper)})"
         )
-    text += f" by {METHODS.get(effect.method, effect.method)}, over {effect.n_days} days"
-    text += f" and {candidate.n_distinct} distinct series of {candidate.n_runs} runs"
+    text += f" by {METHODS.get(effect.method, effect.method)}, over {counted(effect.n_days, 'day')}"
+    text += f" and {candidate.n_distinct:,} distinct series of {counted(candidate.n_runs, 'run')}"
     adjusted = effect.adjusted_p_values.get("romano_wolf")
     p = f"; adjusted p {adjusted:.3f}" if adjusted is not None else ""
     return f"{text}{p}, grade {candidate.grade}."
@@ -117,22 +118,26 @@ def _risk(candidate: Candidate) -> str:
     for metric in ("mean_return", "volatility", "max_drawdown", "expected_shortfall"):
         effect = candidate.risk_effect(metric)
         if effect is not None and effect.estimate is not None and metric != candidate.effect.metric:
-            parts.append(f"{METRIC_NAMES[metric]} {signed(effect.estimate, 4)}")
+            parts.append(f"{METRIC_NAMES[metric]} {_figure(metric, effect.estimate)}")
     return f"Return and risk: {', '.join(parts)}." if parts else ""
 
 
 def _power(candidate: Candidate) -> str:
     if candidate.smallest_detectable_effect is None:
         return ""
-    name, digits = METRIC_NAMES.get(candidate.effect.metric, candidate.effect.metric), _digits(candidate.effect)
+    metric = candidate.effect.metric
+    smallest = _figure(metric, abs(candidate.smallest_detectable_effect)).removeprefix("+")
     return (
-        f"The campaign could have found an effect on the {name} of {candidate.smallest_detectable_effect:.{digits}f} "
-        f"or more; {candidate.n_trials} trials are counted."
+        f"The campaign could have found an effect on the {METRIC_NAMES.get(metric, metric)} of {smallest} "
+        f"or more; {counted(candidate.n_trials, 'trial is', 'trials are')} counted."
     )
 
 
-def _digits(effect: Effect) -> int:
-    return 2 if effect.metric == "sharpe_ratio" else 4
+def _figure(metric: str, value: float) -> str:
+    """Write a difference of a metric in the unit in which tables show it: per cent, but for the Sharpe ratio."""
+    if metric == "sharpe_ratio":
+        return signed(value)
+    return f"{signed(100 * value, 2 if metric == 'expected_shortfall' else 1)} %"
 
 
 def unsupported_numbers(text: str, evidence: Mapping[str, JsonValue]) -> tuple[str, ...]:

@@ -13,13 +13,14 @@ import numpy as np
 from scipy.special import ndtri
 
 from meta_pipeline.canonical import JsonValue
+from meta_pipeline.counted import counted
 from meta_pipeline.evidence import grades
 from meta_pipeline.evidence.factors import Role, combine
 from meta_pipeline.evidence.multiplicity import holm
 from meta_pipeline.proposals.campaign import Campaign
 from meta_pipeline.proposals.candidate import Candidate, Effect, Grade, Note, ProposalType
 from meta_pipeline.proposals.parameters import Parameters, RiskLimits
-from meta_pipeline.proposals.rationale import show_level, write_rationale
+from meta_pipeline.proposals.rationale import METRIC_NAMES, show_level, write_rationale
 from meta_pipeline.proposals.screening import risk_objection
 
 REDUCES: Final = {"volatility": -1.0, "max_drawdown": 1.0, "expected_shortfall": 1.0}
@@ -106,14 +107,15 @@ def risk_candidates(
     if found.n_volatile or found.n_deep:
         metric = "volatility" if found.n_volatile else "max_drawdown"
         why = (
-            f"{found.n_volatile} of {found.n_configurations} configurations have a volatility above "
-            f"{parameters.high_volatility:g} and {found.n_deep} a drawdown below {parameters.deep_drawdown:g}"
+            f"the campaign holds {counted(found.n_configurations, 'configuration')}, {found.n_volatile} with a "
+            f"volatility above {100 * parameters.high_volatility:g} % and {found.n_deep} with a drawdown below "
+            f"{100 * parameters.deep_drawdown:g} %"
         )
         _one(looked, taken, ProposalType.RISK_CONSTRAINT, metric, why, proposals, notes)
     if found.n_underperforming > parameters.underperformer_share * found.n_configurations:
         why = (
-            f"{found.n_underperforming} of {found.n_configurations} configurations have a Sharpe ratio below "
-            f"{parameters.underperformer_sharpe:g}"
+            f"the campaign holds {counted(found.n_configurations, 'configuration')}, {found.n_underperforming} with a "
+            f"Sharpe ratio below {parameters.underperformer_sharpe:g}"
         )
         _one(looked, taken, ProposalType.RISK_REDUCTION, "expected_shortfall", why, proposals, notes)
     return proposals, notes
@@ -170,7 +172,7 @@ def _one(
     made = looked.over_time(made)
     text = write_rationale(made)
     proposals.append(replace(made, rationale=f"{text} {why[0].upper()}{why[1:]}."))
-    cure = f"{candidate.knob} = {show_level(candidate.to_value)} reduces it"
+    cure = f"{candidate.knob} = {show_level(candidate.to_value)} reduces the {METRIC_NAMES[metric]}"
     notes.append(Note(code=str(kind), sentence=f"{why}; {cure}."))
 
 

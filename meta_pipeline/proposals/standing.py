@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 from meta_pipeline.canonical import JsonValue
+from meta_pipeline.counted import counted
 from meta_pipeline.proposals.checks import Check, first_failure
 
 Act: TypeAlias = Literal["approve", "reject", "apply"]
@@ -41,9 +42,9 @@ class Prospect:
         when = " once it is approved" if self.later else " now"
         failed = [check for check in self.checks if not check.passed]
         if not failed:
-            return f"{who} could {self.act} it{when}: all {len(self.checks)} checks pass."
+            return f"{who} could {self.act} it{when}: all {counted(len(self.checks), 'check passes', 'checks pass')}."
         others = len(failed) - 1
-        more = "" if not others else f" ({others} more check{'s fail' if others > 1 else ' fails'})"
+        more = "" if not others else f" ({counted(others, 'more check fails', 'more checks fail')})"
         return f"{who} could not {self.act} it{when}: {failed[0].text}{more}."
 
     def to_json(self) -> dict[str, JsonValue]:

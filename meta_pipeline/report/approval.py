@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from meta_pipeline.canonical import ABSENT
+from meta_pipeline.counted import counted
 from meta_pipeline.errors import InputError
 from meta_pipeline.evidence.influence import SHARPE_RATIO as SHARPE
 from meta_pipeline.outcomes.plan import exit_plan
@@ -204,8 +205,14 @@ def _effect_rows(draft: ProposalDraft, candidate: Candidate | None, out_of_sampl
         *((_contrast_name(one), estimate_text(one)) for one in candidate.other_effects),
         (_local_name(candidate), _local(candidate)),
         *claim,
-        ("Days and runs", f"{candidate.n_days:,} days, {candidate.n_runs:,} runs ({candidate.n_distinct:,} distinct)"),
-        ("Independent return series", f"{effective} effective, of {candidate.n_trials:,} trials counted"),
+        (
+            "Days and runs",
+            (
+                f"{counted(candidate.n_days, 'day')}, {counted(candidate.n_runs, 'run')} "
+                f"({candidate.n_distinct:,} distinct)"
+            ),
+        ),
+        ("Independent return series", f"{effective} effective, of {counted(candidate.n_trials, 'trial')} counted"),
         ("Smallest effect this campaign could find", _detectable(candidate)),
         ("Stability", _stability(candidate)),
     ]
@@ -218,7 +225,7 @@ def _effect_value(effect: Effect) -> str | None:
     name = "" if effect.metric != "sharpe_ratio" else f"{METRIC_NAMES[effect.metric]} "
     level = "" if effect.confidence_level is None else f" at {100 * effect.confidence_level:.0f} %"
     method = METHOD_NAMES.get(effect.method, effect.method)
-    return f"{name}{written}{level}, by {method} ({effect.n_pairs:,} pairs, {effect.n_days:,} days)"
+    return f"{name}{written}{level}, by {method} ({counted(effect.n_pairs, 'pair')}, {counted(effect.n_days, 'day')})"
 
 
 def _contrast_name(effect: Effect) -> str:
@@ -246,7 +253,7 @@ def _local(candidate: Candidate) -> str | None:
 def _out_of_sample(effect: Effect | None) -> str:
     if effect is None:
         return "none yet: no day after the evidence has been replayed"
-    return _joined(effect_text(effect), f"{effect.n_days:,} days") or f"{MISSING}: {effect.reason}"
+    return _joined(effect_text(effect), counted(effect.n_days, "day")) or f"{MISSING}: {effect.reason}"
 
 
 def _detectable(candidate: Candidate) -> str | None:
@@ -257,7 +264,7 @@ def _detectable(candidate: Candidate) -> str | None:
     if metric != SHARPE and candidate.stability is not None and candidate.stability.metric != metric:
         # Written before the figures of a risk proposal were those of its metric.
         return _of_sharpe(metric)
-    needed = "" if candidate.days_needed is None else f"; its own size needs {candidate.days_needed:,} days"
+    needed = "" if candidate.days_needed is None else f"; its own size needs {counted(candidate.days_needed, 'day')}"
     name = "" if metric == SHARPE else f"{METRIC_NAMES.get(metric, metric)} "
     return f"{name}{size_text(metric, smallest)}{needed}"
 
@@ -282,7 +289,7 @@ def _track_record(draft: ProposalDraft, record: TrackRecord | None) -> str:
         return f"None yet: no proposal of the type {draft.proposal_type} has an outcome on record."
     within = interval(record.lower, record.upper)
     return (
-        f"{record.n_outcomes:,} proposals of the type {draft.proposal_type} have ended: claimed "
+        f"{counted(record.n_outcomes, 'proposal', 'proposals')} of the type {draft.proposal_type}, ended: claimed "
         f"{_signed(record.claimed) or MISSING} on average, realised {_signed(record.realised) or MISSING}"
         + (f" {within}." if within else ".")
     )
@@ -302,7 +309,7 @@ def _exit_plan(draft: ProposalDraft, candidate: Candidate | None) -> tuple[str, 
 
 def _who(record: ProposalRecord, approval_hours: float | None, standing: Standing | None) -> Rows:
     draft = record.draft
-    editors = f", nor its {len(record.editor_keys)} editors" if record.editor_keys else ""
+    editors = f", nor its {counted(len(record.editor_keys), 'editor')}" if record.editor_keys else ""
     if record.approved_by is not None:
         decided = f"{record.approved_by}, {day(record.approved_at)}"
     else:
@@ -310,7 +317,7 @@ def _who(record: ProposalRecord, approval_hours: float | None, standing: Standin
     if record.approval_expires_at is not None:
         lapses = day(record.approval_expires_at)
     else:
-        lapses = None if approval_hours is None else f"{approval_hours:g} hours after it is given"
+        lapses = None if approval_hours is None else f"{counted(approval_hours, 'hour')} after it is given"
     return [
         ("Author", f"{draft.author} ({draft.author_kind})"),
         ("Approver", decided),

@@ -6,6 +6,7 @@ of a whole report (charts), or how anything is drawn (drawings).
 
 from collections.abc import Sequence
 
+from meta_pipeline.counted import counted
 from meta_pipeline.proposals.candidate import Candidate, SliceEffect
 from meta_pipeline.report.drawings import Bar, intervals_drawing
 from meta_pipeline.report.html import Chart, chart
@@ -117,7 +118,7 @@ def slices_chart(slices: Sequence[SliceEffect], *, name: str, title: str) -> Cha
         return None
     bars = [
         Bar(
-            label=f"{one.label} ({one.n_days:,} days)",
+            label=f"{one.label} ({counted(one.n_days, 'day')})",
             value=one.estimate,
             lower=None if one.estimate is None or one.standard_error is None else one.estimate - 2 * one.standard_error,
             upper=None if one.estimate is None or one.standard_error is None else one.estimate + 2 * one.standard_error,

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from meta_pipeline.counted import counted
 from meta_pipeline.diagnostics.diagnose import DiagnosticsReport
 from meta_pipeline.diagnostics.equity import EquityComparison
 from meta_pipeline.diagnostics.records import KnobEffect
@@ -53,8 +54,8 @@ def effects_chart(report: DiagnosticsReport) -> Chart:
         unmarked="not proposed",
     )
     says = (
-        f"Interval plot: {known} of {len(bars)} changes have an estimate; n is the number of matched pairs. Filled "
-        "marks are proposed, hollow ones are not."
+        f"Interval plot: {known} of {counted(len(bars), 'change')} with an estimate; n is the number of matched pairs. "
+        "Filled marks are proposed, hollow ones are not."
     )
     return chart(drawing, name="effects", title="Effect of each change", says=says, table=effects_table(report))
 
@@ -70,8 +71,8 @@ def regimes_chart(report: DiagnosticsReport) -> Chart:
     rows = [(f"{row['knob']} {row['change']}", [_number(row[column.key]) for column in labels]) for row in table.rows]
     drawing = heat_drawing(rows, [column.header for column in labels], title="Effect by regime, on the Sharpe ratio")
     says = (
-        f"Heat map of {len(rows)} changes by {len(labels)} regimes: blue where the change raised the Sharpe ratio, "
-        "orange where it lowered it, stronger the larger the effect."
+        f"Heat map of {counted(len(rows), 'change')} by {counted(len(labels), 'regime')}: blue where the change raised "
+        "the Sharpe ratio, orange where it lowered it, stronger the larger the effect."
     )
     return chart(drawing, name="regimes", title="Knob by regime", says=says, table=table)
 
@@ -110,9 +111,8 @@ def periods_chart(report: DiagnosticsReport) -> Chart:
         title="Sharpe ratio over time",
         axis="annualised Sharpe ratio",
     )
-    says = (
-        f"Lines over {len(report.periods)} periods: Sharpe ratio of all configurations, and of the live one (dashed)."
-    )
+    over = counted(len(report.periods), "period")
+    says = f"Lines over {over}: Sharpe ratio of all configurations, and of the live one (dashed)."
     return chart(drawing, name="periods", title="Over time", says=says, table=periods_table(report))
 
 
@@ -129,9 +129,10 @@ def equity_chart(found: EquityComparison) -> Chart | None:
     table = _equity_table(found)
     last = table.rows[-1]
     says = (
-        f"Equity and drawdown over {len(found.dates):,} days: the incumbent ended at {_figure(last['incumbent'])} "
-        f"(deepest drawdown {_percent(found.incumbent)}), the challenger, dashed, at {_figure(last['challenger'])} "
-        f"(deepest drawdown {_percent(found.challenger)})." + (f" {found.missing}." if found.missing else "")
+        f"Equity and drawdown over {counted(len(found.dates), 'day')}: the incumbent ended at "
+        f"{_figure(last['incumbent'])} (deepest drawdown {_percent(found.incumbent)}), the challenger, dashed, at "
+        f"{_figure(last['challenger'])} (deepest drawdown {_percent(found.challenger)})."
+        + (f" {found.missing}." if found.missing else "")
     )
     return chart(drawing, name="equity", title="Equity and drawdown", says=says, table=table)
 
@@ -162,7 +163,7 @@ def _equity_table(found: EquityComparison) -> Table:
             Column(key="challenger_drawdown", header="its drawdown", kind=Kind.PERCENT),
         ),
         rows=tuple(rows),
-        note=f"Means over {found.n_incumbent:,} and {found.n_challenger:,} runs; the equity starts at 1.",
+        note=f"Means over {found.n_incumbent:,} and {counted(found.n_challenger, 'run')}; the equity starts at 1.",
     )
 
 

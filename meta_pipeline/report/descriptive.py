@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
+from meta_pipeline.counted import counted
 from meta_pipeline.diagnostics.descriptive import Against, Descriptive
 from meta_pipeline.evidence.dispersion import DESCRIPTIVE as DISPERSION
 from meta_pipeline.evidence.dispersion import Dispersion
@@ -36,11 +37,13 @@ def overfitting_panel(found: Descriptive) -> Table:
     """Show how often the choice of the best fails out of sample, and whether anything beats the benchmarks."""
     missing = found.missing
     rows: list[tuple[str, Cell, str]] = [
-        ("Configurations compared", f"{found.n_series:,}", f"on {found.n_days:,} common days"),
+        ("Configurations compared", f"{found.n_series:,}", f"on {counted(found.n_days, 'common day')}"),
         (
             "Probability of backtest overfitting",
             _percent(found.probability_of_overfitting),
-            missing.get("probability_of_overfitting", f"{found.n_splits:,} splits; on pure noise it scatters by 18 %"),
+            missing.get(
+                "probability_of_overfitting", f"{counted(found.n_splits, 'split')}; on pure noise it scatters by 18 %"
+            ),
         ),
         ("The best loses out of sample", _percent(found.probability_of_loss), "share of the splits"),
         ("Best in sample against out", _number(found.degradation_slope), "slope; 1 is what lasts, 0 is luck"),
@@ -175,7 +178,7 @@ def robustness_table(found: Descriptive) -> Table:
 def _robustness_rows(live: Robustness) -> list[tuple[str, Cell, str]]:
     why = live.missing
     rows: list[tuple[str, Cell, str]] = [
-        (f"In {one.label}", _number(one.sharpe), f"Sharpe ratio on {one.n_days:,} days; {_won(one)}")
+        (f"In {one.label}", _number(one.sharpe), f"Sharpe ratio on {counted(one.n_days, 'day')}; {_won(one)}")
         for one in live.regimes
     ]
     worst = None if live.worst_regime_sharpe is None else f"{live.worst_regime_sharpe:z.2f} in {live.worst_regime}"
@@ -198,7 +201,9 @@ def _won(one: RegimeShare) -> str:
 
 def _tail_rows(tail: Tail) -> list[tuple[str, Cell, str]]:
     why = tail.missing
-    beyond = "" if tail.threshold is None else f"{tail.n_excesses:,} days of {_finely(tail.threshold)} and worse"
+    beyond = (
+        "" if tail.threshold is None else f"{counted(tail.n_excesses, 'day')} of {_finely(tail.threshold)} and worse"
+    )
     hill = None if tail.hill_index is None else f"{tail.hill_index:.1f} ± {tail.hill_error or 0.0:.1f}"
     shape = None if tail.pareto_shape is None else f"{tail.pareto_shape:z.2f} ± {tail.pareto_shape_error or 0.0:.2f}"
     extreme = f"the worst {100 * tail.extreme:g} %, by the generalised Pareto distribution"
@@ -225,7 +230,7 @@ def dispersion_table(found: Descriptive) -> Table:
 def _dispersion_rows(name: str, of: str, one: Dispersion | None, why: str) -> list[tuple[str, Cell, str]]:
     if one is None or one.daily is None:
         return [(name, None, why or "not known" if one is None else one.missing.get("daily", "not known"))]
-    said = f"{of}standard deviation across {one.n_series:,} series, median of {one.n_days:,} days"
+    said = f"{of}standard deviation across {one.n_series:,} series, median of {counted(one.n_days, 'day')}"
     apart = one.missing.get("relative", "0: they move as one; 1: each on its own")
     rows: list[tuple[str, Cell, str]] = [
         (name, _finely(one.daily), said),
@@ -233,7 +238,11 @@ def _dispersion_rows(name: str, of: str, one: Dispersion | None, why: str) -> li
     ]
     few = "; too few for a median"
     rows += [
-        (f"{name}, in {part.label}", _finely(part.daily), f"{part.n_days:,} days{few if part.daily is None else ''}")
+        (
+            f"{name}, in {part.label}",
+            _finely(part.daily),
+            f"{counted(part.n_days, 'day')}{few if part.daily is None else ''}",
+        )
         for part in one.by_regime
     ]
     return rows
@@ -277,7 +286,7 @@ def scenarios_table(found: Scenarios | None, *, why: str, against: str) -> Table
         for one in found.families
     )
     said = (
-        f"Mean of the worst 5 % of paths of {found.horizon:,} periods; the other may be worse by "
+        f"Mean of the worst 5 % of paths of {counted(found.horizon, 'period')}; the other may be worse by "
         f"{100 * found.tolerance:g} % of equity. All families: {passed_text(found.passed)}. {found.label}"
     )
     return Table(title=title, columns=columns, rows=rows, note=said)

@@ -5,6 +5,7 @@ Belongs here: the rows of the part "Downside". Does not belong here: the other p
 
 from collections.abc import Mapping, Sequence
 
+from meta_pipeline.counted import counted
 from meta_pipeline.diagnostics.scenarios import scenarios_from_json
 from meta_pipeline.errors import InputError
 from meta_pipeline.evidence.influence import SHARPE_RATIO as SHARPE
@@ -55,7 +56,7 @@ def _worst(slices: Sequence[SliceEffect], otherwise: str) -> str:
     metric = worst.metric
     name = "" if metric == SHARPE else f"{METRIC_NAMES.get(metric, metric)} "
     error = "" if worst.standard_error is None else f" (standard error {size_text(metric, worst.standard_error)})"
-    return f"{worst.label}: {name}{metric_text(metric, estimate)}{error}, {worst.n_days:,} days"
+    return f"{worst.label}: {name}{metric_text(metric, estimate)}{error}, {counted(worst.n_days, 'day')}"
 
 
 def _stress(scenarios: Scenarios | None) -> str:
@@ -66,7 +67,7 @@ def _stress(scenarios: Scenarios | None) -> str:
         return f"{MISSING}: {next((one.missing for one in scenarios.families if one.missing), 'no family is known')}"
     said = {True: "within tolerance", False: "worse than tolerated", None: "not all are known"}[scenarios.passed]
     brings = f"{100 * family.challenger:+z.1f} %, {100 * family.baseline:+z.1f} % as it is"
-    worst = f"{family.name}: the worst 5 % of paths of {scenarios.horizon:,} periods bring {brings}"
+    worst = f"{family.name}: the worst 5 % of paths of {counted(scenarios.horizon, 'period')} bring {brings}"
     return f"{worst}; all families: {said} (descriptive)"
 
 

@@ -6,6 +6,7 @@ Belongs here: what is shown of a model's metadata and verdict. Does not belong h
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from meta_pipeline.counted import counted
 from meta_pipeline.meta_model.actions import ACTIONS
 from meta_pipeline.report.table import Cell, Column, Kind, Table, day, interval
 
@@ -85,7 +86,10 @@ def earnings_table(metadata: Mapping[str, Any]) -> Table:
             Column(key="interval", header="Lift over it"),
         ),
         rows=tuple(rows),
-        note=f"{test['n_samples']:,} decisions, {test['n_overrides']:,} overridden. Net: after cost, per decision.",
+        note=(
+            f"{counted(test['n_samples'], 'decision')}, {test['n_overrides']:,} overridden. "
+            "Net: after cost, per decision."
+        ),
     )
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from meta_pipeline.counted import counted
 from meta_pipeline.outcomes.scorecard import Score
 from meta_pipeline.report.approval import TrackRecord
 from meta_pipeline.report.table import MISSING, Column, Kind, Table, interval
@@ -31,7 +32,10 @@ def outcome_facts(look: "Look | None", *, otherwise: str) -> list[tuple[str, str
     effect = MISSING if look.estimate is None else f"{look.estimate:+.3f} {shown}{level}"
     facts = [
         ("verdict", f"{look.verdict}: {look.reason}"),
-        ("outcome", f"{effect} ({look.n_days} days, {body['first_day'] or '?'} to {body['last_day'] or '?'})"),
+        (
+            "outcome",
+            f"{effect} ({counted(look.n_days, 'day')}, {body['first_day'] or '?'} to {body['last_day'] or '?'})",
+        ),
         ("one look", _bootstrap(body)),
         ("figures", figures_text(body)),
         *(("guardrail", _guardrail(one)) for one in body["guardrails"]),
@@ -99,7 +103,7 @@ def _detectable(body: Mapping[str, Any]) -> str:
     needed = (
         ""
         if body["days_needed"] is None
-        else f"; one as found, or as small as matters, takes {body['days_needed']:,} days"
+        else f"; one as found, or as small as matters, takes {counted(body['days_needed'], 'day')}"
     )
     return f"an effect of {body['detectable_effect']:.2f} by now, with probability 0.8{needed}"
 

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meta_pipeline.backtests.aggregates import Aggregate
+from meta_pipeline.counted import counted
 from meta_pipeline.proposals.candidate import Candidate, Effect
 from meta_pipeline.report.drawings import (
     BLUE,
@@ -123,7 +124,7 @@ def aggregates_picture(aggregates: Sequence[Aggregate], *, title: str = "Sharpe 
         known = one.sharpe is not None and margin is not None
         bars.append(
             Bar(
-                label=f"{_shortened(one.label)}  ({one.n_distinct:,} runs)",
+                label=f"{_shortened(one.label)}  ({counted(one.n_distinct, 'run')})",
                 value=one.sharpe,
                 lower=(one.sharpe or 0.0) - (margin or 0.0) if known else None,
                 upper=(one.sharpe or 0.0) + (margin or 0.0) if known else None,

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from meta_pipeline.canonical import JsonValue
+from meta_pipeline.counted import counted
 from meta_pipeline.hyperband.results import SearchResult
 from meta_pipeline.report.spreadsheet import safe_cell
 from meta_pipeline.report.table import Cell, Column, Kind, Table
@@ -87,10 +88,11 @@ def status_json(result: SearchResult) -> dict[str, JsonValue]:
 def summary_lines(result: SearchResult) -> Iterator[str]:
     """Say in words what was done, and what may be made of it."""
     done = result.progress
+    n_configurations = len(result.entries) - (result.live is not None)
     yield (
-        f"{done.evaluations} evaluations of {len(result.entries) - (result.live is not None)} configurations, "
-        f"{done.units:,} units, {done.at_top} with all {result.settings.maximum_resource}; {done.failures} failed; "
-        f"{done.cpu_seconds:,.0f} s of processor time."
+        f"{counted(done.evaluations, 'evaluation')} of {counted(n_configurations, 'configuration')}, "
+        f"{counted(done.units, 'unit')}, {done.at_top} with all {result.settings.maximum_resource}; "
+        f"{done.failures} failed; {done.cpu_seconds:,.0f} s of processor time."
     )
     engine = result.settings.described.get("engine")
     if engine is not None:

@@ -7,6 +7,8 @@ Belongs here: rows of the parts "Effect" and "Downside" of such a proposal's she
 from collections.abc import Mapping
 from typing import Any
 
+from meta_pipeline.counted import counted
+
 Rows = list[tuple[str, str | None]]
 
 
@@ -16,7 +18,10 @@ def evidence_rows(metrics: Mapping[str, Any]) -> Rows:
         return []
     verdict, data = metrics["verdict"], metrics["data"]
     return [
-        ("Evidence", f"winner of the search {metrics['search']}, the best of {verdict['trials']} configurations"),
+        (
+            "Evidence",
+            f"winner of the search {metrics['search']}, the best of {counted(verdict['trials'], 'configuration')}",
+        ),
         ("Prices", f"{data['source']}; recorded by: {data['origin']}"),
         *((f"Gate: {gate['name']}", _gate(gate)) for gate in verdict["gates"]),
     ]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from meta_pipeline.counted import counted
 from meta_pipeline.hyperband.ledger import End, Entry
 from meta_pipeline.hyperband.results import SearchResult
 from meta_pipeline.hyperband.slots import LIVE
@@ -37,7 +38,7 @@ def rungs_picture(result: SearchResult) -> bytes:
 
     def draw(figure: "Figure") -> None:
         axes = figure.subplots()
-        _title(axes, f"Rungs and promotions of {len(entries)} configurations")
+        _title(axes, f"Rungs and promotions of {counted(len(entries), 'configuration')}")
         for entry in entries:
             points = [(r, rung.value) for r, rung in sorted(entry.rungs.items()) if np.isfinite(rung.value)]
             if not points:
@@ -74,7 +75,7 @@ def coordinates_picture(result: SearchResult) -> bytes:
 
     def draw(figure: "Figure") -> None:
         axes = figure.subplots()
-        _title(axes, f"Parameters of {len(entries)} configurations (orange: the best quarter)")
+        _title(axes, f"Parameters of {counted(len(entries), 'configuration')} (orange: the best quarter)")
         for number, row in enumerate(columns):
             good = number >= 0.75 * len(columns)
             axes.plot(
@@ -124,7 +125,10 @@ def in_and_out_picture(result: SearchResult, in_sample: Floats, out_of_sample: F
 
     def draw(figure: "Figure") -> None:
         axes = figure.subplots()
-        _title(axes, f"In sample against out of sample, {len(in_sample)} configurations of {result.settings.name}")
+        _title(
+            axes,
+            f"In sample against out of sample, {counted(len(in_sample), 'configuration')} of {result.settings.name}",
+        )
         axes.scatter(in_sample, out_of_sample, s=12, color=BLUE, alpha=0.7)
         if len(in_sample):
             best = int(np.argmax(in_sample))

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, Final
 
+from meta_pipeline.counted import counted
 from meta_pipeline.diagnostics.diagnose import DiagnosticsReport
 from meta_pipeline.diagnostics.equity import EquityComparison
 from meta_pipeline.outcomes.scorecard import Score
@@ -188,8 +189,8 @@ def suppressed_table(report: DiagnosticsReport) -> Table:
 
 def _subtitle(report: DiagnosticsReport) -> str:
     return (
-        f"{report.n_runs:,} runs ({report.n_distinct:,} distinct) over {report.n_days:,} days; "
-        f"{report.n_configurations:,} configurations; {len(report.effects):,} changes looked at, "
+        f"{counted(report.n_runs, 'run')} ({report.n_distinct:,} distinct) over {counted(report.n_days, 'day')}; "
+        f"{counted(report.n_configurations, 'configuration')}; {counted(len(report.effects), 'change')} looked at, "
         f"{report.n_proposals:,} proposed."
     )
 
@@ -235,4 +236,5 @@ def _proposed_said(report: DiagnosticsReport) -> str:
     stopped = sum(report.suppressed.values())
     if report.insufficient_data is not None:
         return f"Nothing could be judged: {report.insufficient_data}."
-    return f"{report.n_proposals:,} proposed; {stopped:,} candidates were stopped, each by the rule named here."
+    said = counted(stopped, "candidate was", "candidates were")
+    return f"{report.n_proposals:,} proposed; {said} stopped, each by the rule named here."

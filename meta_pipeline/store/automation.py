@@ -5,13 +5,13 @@ if one of them gets past the check that should have stopped it, automation freez
 """
 
 from collections.abc import Sequence
-from meta_pipeline.counted import counted
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
 from sqlalchemy import Connection, func, insert, select
 
+from meta_pipeline.counted import counted
 from meta_pipeline.errors import MetaPipelineError, NothingToDo, Unhealthy
 from meta_pipeline.proposals.automatic import Automation, automatic_checks
 from meta_pipeline.proposals.checks import error_of, first_failure

@@ -5,12 +5,12 @@ made (policies) and where it is published (policy_publishing).
 """
 
 from collections.abc import Callable
-from meta_pipeline.counted import counted
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, select
 
+from meta_pipeline.counted import counted
 from meta_pipeline.policy.evaluate import Rules
 from meta_pipeline.policy.modes import Profile, RiskMode
 from meta_pipeline.settings import Settings
@@ -106,7 +106,11 @@ def _due(connection: Connection, scope: Scope, settings: Settings, *, now: datet
     # A tick of the schedule may be a little early by this clock.
     late = interval - GRACE if scheduled else interval + (GRACE if interval % timedelta(minutes=30) == _NONE else _NONE)
     if age >= late:
-        return Due(scope=scope, trigger="schedule", why=f"its policy is {counted(round(age / timedelta(minutes=1)), 'minute')} old")
+        return Due(
+            scope=scope,
+            trigger="schedule",
+            why=f"its policy is {counted(round(age / timedelta(minutes=1)), 'minute')} old",
+        )
     news = None if scheduled else _unseen_outcomes(connection, scope.scope, since=last.created_at)
     if news is not None:
         return Due(scope=scope, trigger="outcomes", why=news)

@@ -4,7 +4,6 @@ Belongs here: looking. Nothing is changed, and nothing that fails keeps the next
 """
 
 import os
-from meta_pipeline.counted import counted
 import shutil
 import stat
 from collections.abc import Callable, Iterator
@@ -15,6 +14,7 @@ from typing import Final
 from sqlalchemy import Connection, select, text
 from sqlalchemy.exc import SQLAlchemyError
 
+from meta_pipeline.counted import counted
 from meta_pipeline.errors import AuditBroken, DatabaseUnavailable, MetaPipelineError
 from meta_pipeline.settings import Settings
 from meta_pipeline.store import anchors, approver_keys, approvers, kill_file, migrations

@@ -4,7 +4,6 @@ Belongs here: rows -> `policy.evaluate.Inputs`. Does not belong here: what is de
 (policies).
 """
 
-from meta_pipeline.counted import counted
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -13,6 +12,7 @@ from typing import Any, Final
 import numpy as np
 from sqlalchemy import Connection, select
 
+from meta_pipeline.counted import counted
 from meta_pipeline.policy.book import Book, Capital, DailyFlows, mark_to_market
 from meta_pipeline.policy.evaluate import Halt, Inputs
 from meta_pipeline.policy.health import MAX_AGE
@@ -259,5 +259,6 @@ def _remarks(connection: Connection, scope: str) -> tuple[Reason, ...]:
     n = unresolved_refusals(connection, scope)
     if not n:
         return ()
-    text = f"{counted(n, 'fill was', 'fills were')} refused, so the book is not fully known; see: meta-pipeline live refused"
+    refused = counted(n, "fill was", "fills were")
+    text = f"{refused} refused, so the book is not fully known; see: meta-pipeline live refused"
     return (Reason(code="refused_fills", text=text),)

@@ -5,7 +5,6 @@ configuration: its winner is a proposal like any other, and the same gate decide
 """
 
 from collections.abc import Mapping
-from meta_pipeline.counted import counted
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,7 @@ from sqlalchemy import Connection
 
 from meta_pipeline.backtests.replaying import replay_named
 from meta_pipeline.canonical import JsonValue, digest
+from meta_pipeline.counted import counted
 from meta_pipeline.errors import Blocked, InputError, NotFound, StaleBase
 from meta_pipeline.hyperband.forest_strategy import (
     FIXED,
@@ -284,9 +284,10 @@ def _draft(
         proposed=dict(winner),
         base_version=strategy.live_version,
         rationale=(
-            f"Winner of the search {found.search_name}, the best of {counted(found.verdict['trials'], 'configuration')} ever "
-            f"scored: it passes all {counted(len(gates), 'gate')}, the holdout last. {len(changed)} of {counted(len(winner), 'parameter')} "
-            f"{'changes' if len(changed) == 1 else 'change'}. No improvement is claimed as a figure: the best of many overstates its own."
+            f"Winner of the search {found.search_name}, the best of "
+            f"{counted(found.verdict['trials'], 'configuration')} ever scored: it passes all {len(gates)} gates, the "
+            f"holdout last. Changed: {len(changed)} of {counted(len(winner), 'parameter')}. No improvement is claimed "
+            "as a figure: the best of many overstates its own."
         ),
         supporting_metrics=evidence,
         evidence_digest=digest(evidence),

@@ -4,13 +4,13 @@ Belongs here: reading real outcomes as returns on capital. Does not belong here:
 """
 
 from dataclasses import dataclass
-from meta_pipeline.counted import counted
 from typing import Final
 
 import numpy as np
 from sqlalchemy import Connection, select
 
 from meta_pipeline.canonical import JsonValue
+from meta_pipeline.counted import counted
 from meta_pipeline.hyperband.watching import Limits, Trigger, triggers
 from meta_pipeline.store import experiments
 from meta_pipeline.store.schema_policy import live_capital, live_closed_trades, live_strategies

@@ -52,7 +52,7 @@ def test_from_files_to_a_policy_at_the_shell(database: Database, shell: Shell, t
     # A row that nobody can read may be a position that nobody knows of.
     waiting = shell.run("live", "refused").out
     assert "quantity is 'many'" in waiting
-    assert "1 fills were refused" in shell.run("policy", "evaluate").out
+    assert "1 fill was refused" in shell.run("policy", "evaluate").out
     assert shell.run("live", "dismiss", "--reason", "a line of the export's footer").code == 0
     assert "No refused fill waits" in shell.run("live", "refused").out
     made = shell.run("policy", "evaluate")

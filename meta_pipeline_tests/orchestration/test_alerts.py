@@ -88,7 +88,7 @@ def breaks() -> None:
 
 @dg.op
 def refuses() -> None:
-    raise dg.Failure("1 of 1 decisions were refused")
+    raise dg.Failure("1 of 1 refused")
 
 
 @dg.job
@@ -117,7 +117,7 @@ def test_a_failed_run_is_an_alert_that_says_why(tmp_path: Path) -> None:
         failed_runs(context, database=DatabaseResource(settings=lambda: settings(tmp_path)))
     (line,) = written(tmp_path)
     assert (line["kind"], line["subject"], line["run_id"]) == ("run_failure", "broken_job", result.run_id)
-    assert sorted(line["message"].split("; ")) == ["1 of 1 decisions were refused", "ValueError: the disk is full"]
+    assert sorted(line["message"].split("; ")) == ["1 of 1 refused", "ValueError: the disk is full"]
 
 
 def test_a_check_that_failed_inside_a_run_that_succeeded_is_an_alert_too(tmp_path: Path) -> None:

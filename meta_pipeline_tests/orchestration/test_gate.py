@@ -206,7 +206,7 @@ def test_one_refused_decision_fails_the_run_after_the_others_were_carried_out(de
     )
     assert not result.success
     message = failure_of(result)
-    assert message.startswith("2 of 3 decisions were refused")
+    assert message.startswith("2 of 3 decisions refused")
     assert "there is no proposal 'prop-none'" in message
     assert "names the content" in message
     assert status_of(declared, good) == "APPROVED"
@@ -234,7 +234,7 @@ def test_applying_what_nobody_approved_is_refused_and_applying_nothing_is_no_fai
     resource = resource_of(declared)
     assert launch("apply_approved", {"actor": "Bob"}, resource).success
     named = launch("apply_approved", {"actor": "Bob", "proposal_ids": [proposal.proposal_id]}, resource)
-    assert "1 of 1 were refused" in failure_of(named)
+    assert "1 of 1 refused" in failure_of(named)
     assert status_of(declared, proposal) == "PENDING"
 
 

@@ -261,7 +261,7 @@ def test_a_risk_reduction_is_looked_for_when_too_many_configurations_underperfor
     assert proposal.effect.metric == "expected_shortfall"
     assert (proposal.effect.estimate or 0) > 0
     assert (proposal.effect.adjusted_p_values["holm"]) <= 0.005
-    assert "12 of 12 configurations have a Sharpe ratio below 0.5" in proposal.rationale
+    assert "The campaign holds 12 configurations, 12 with a Sharpe ratio below 0.5" in proposal.rationale
     assert proposal.trigger["n_underperforming"] == 12
     assert unsupported_numbers(proposal.rationale, json.loads(canonical_json(proposal.to_json()))) == ()
     bounded = [replace(cap, max_step=0.1), declared[1]]

@@ -11,6 +11,7 @@ from meta_pipeline.api.pages import Cursor, number, page
 from meta_pipeline.api.web.grid import entries_grid
 from meta_pipeline.api.web.pages import PageRoute, link, show
 from meta_pipeline.api.web.visitor import Visits
+from meta_pipeline.counted import counted
 from meta_pipeline.errors import AuditBroken, AuditForked
 from meta_pipeline.store import anchors, pages
 
@@ -53,6 +54,6 @@ def _verified(context: Context) -> dict[str, str]:
             walked = anchors.verify_anchored(connection, noted)
     except (AuditBroken, AuditForked) as error:
         return {"state": "BROKEN", "tone": "bad", "says": str(error)}
-    anchored = "1 anchor" if len(noted) == 1 else f"{len(noted):,} anchors"
-    says = f"{walked.entries:,} entries hold together, and with {anchored}. Head {walked.head_hash}"
+    entries = counted(walked.entries, "entry holds", "entries hold")
+    says = f"{entries} together, and with {counted(len(noted), 'anchor')}. Head {walked.head_hash}"
     return {"state": "intact", "tone": "good", "says": says}

@@ -14,7 +14,7 @@ from meta_pipeline.api.access import in_thread
 from meta_pipeline.api.context import Context, Ctx
 from meta_pipeline.api.problems import ProblemError
 from meta_pipeline.api.web.grid import Cell, Grid, moment
-from meta_pipeline.api.web.pages import PageRoute, fault_of, form_of, link, see, show
+from meta_pipeline.api.web.pages import PageRoute, fault_of, form_of, link, see, show, tile
 from meta_pipeline.api.web.typed import confirmed, reason_of
 from meta_pipeline.api.web.visitor import Visitor, Visits
 from meta_pipeline.errors import MetaPipelineError
@@ -162,8 +162,8 @@ def tiles(standing: Sequence[FreezeRecord], *, now: datetime, automation: bool) 
     held = [one for one in standing if one.freeze.covers(now)]
     whole = sum(one.freeze.strategy_id is None for one in held)
     return [
-        (f"{whole:,}", "freezes of everything hold now"),
-        (f"{len(held) - whole:,}", "freezes of single strategies hold now"),
+        tile(whole, "freeze of everything holds now", "freezes of everything hold now"),
+        tile(len(held) - whole, "freeze of a strategy holds now", "freezes of single strategies hold now"),
         ("frozen" if automation else "allowed", "automatic application"),
     ]
 

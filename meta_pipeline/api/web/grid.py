@@ -7,6 +7,7 @@ from typing import Final
 
 from meta_pipeline.api.web.pages import link
 from meta_pipeline.proposals.draft import ProposalRecord
+from meta_pipeline.proposals.states import OPEN
 from meta_pipeline.report.table import MISSING, day
 from meta_pipeline.report.tables import change_text
 from meta_pipeline.store.audit import AuditEntry
@@ -74,7 +75,7 @@ def _proposal(record: ProposalRecord) -> tuple[Cell, ...]:
         figure(draft.confidence_score, "z.2f"),
         Cell(text=str(record.status), chip=True),
         Cell(text=draft.author),
-        moment(record.expires_at.date()),
+        moment(record.expires_at.date()) if record.status in OPEN else Cell(text="-"),
     )
 
 

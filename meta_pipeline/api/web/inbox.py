@@ -14,7 +14,7 @@ from meta_pipeline.api.context import Ctx
 from meta_pipeline.api.pages import Cursor, moment_and_id, page
 from meta_pipeline.api.web.grid import proposals_grid
 from meta_pipeline.api.web.live import POLICY, Live, moment_text
-from meta_pipeline.api.web.pages import PageRoute, link, show
+from meta_pipeline.api.web.pages import PageRoute, link, show, tile
 from meta_pipeline.api.web.visitor import Visits
 from meta_pipeline.errors import InputError
 from meta_pipeline.proposals.states import Status
@@ -141,9 +141,20 @@ def _counts(connection: Connection) -> dict[str, int]:
 def _tiles(waiting: _Waiting) -> list[tuple[str, ...]]:
     counts, undo, alarm = waiting.counts, waiting.undo, waiting.alarm
     return [
-        (f"{counts.get('PENDING', 0):,}", "proposals wait for a verdict", link("inbox", status="PENDING")),
-        (f"{counts.get('APPROVED', 0):,}", "approved, wait to be applied", link("inbox", status="APPROVED")),
-        (f"{undo:,}", "changes that their outcome says to revert", link("changes", judged="REVERT")),
+        tile(
+            counts.get("PENDING", 0),
+            *("proposal waits for a verdict", "proposals wait for a verdict", link("inbox", status="PENDING")),
+        ),
+        tile(
+            counts.get("APPROVED", 0),
+            *("approved, waits to be applied", "approved, wait to be applied", link("inbox", status="APPROVED")),
+        ),
+        tile(
+            undo,
+            "change that its outcome says to revert",
+            "changes that their outcome says to revert",
+            link("changes", judged="REVERT"),
+        ),
         ("open" if alarm else "none", "alarm of the meta-model", link("models")),
     ]
 

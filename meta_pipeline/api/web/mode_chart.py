@@ -7,6 +7,7 @@ from typing import Final
 
 from markupsafe import Markup
 
+from meta_pipeline.counted import counted
 from meta_pipeline.report.table import day
 from meta_pipeline.store.policies import PolicyRecord
 
@@ -52,9 +53,8 @@ def _says(records: Sequence[PolicyRecord], pieces: Sequence[tuple[float, float, 
     whole = sum(end - begin for begin, end, _ in pieces) or 1.0
     shares = [sum(end - begin for begin, end, level in pieces if level == i) / whole for i in range(len(MODES))]
     parts = [f"{MODES[i]} {100 * share:.0f} %" for i, share in enumerate(shares) if share > 0]
-    return (
-        f"Step line over {len(records):,} policies since {day(records[0].created_at)}: {', '.join(parts)} of the time."
-    )
+    over = counted(len(records), "policy", "policies")
+    return f"Step line over {over} since {day(records[0].created_at)}: {', '.join(parts)} of the time."
 
 
 def _y(level: int) -> float:

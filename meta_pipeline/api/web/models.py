@@ -12,6 +12,7 @@ from meta_pipeline.api.web.grid import Cell, Grid, moment
 from meta_pipeline.api.web.pages import PageRoute, link, show
 from meta_pipeline.api.web.tables import facts
 from meta_pipeline.api.web.visitor import Visits
+from meta_pipeline.counted import counted
 from meta_pipeline.report.meta_model import failed_checks
 from meta_pipeline.report.table import Column, Kind, Table, day
 from meta_pipeline.store import meta_model
@@ -94,7 +95,7 @@ def _facts(found: StoredVersion) -> list[tuple[str, str | None]]:
     return [
         ("address", found.model_id),
         ("horizon", found.horizon or "-"),
-        ("data", f"{found.data_kind}, {found.n_samples:,} decisions"),
+        ("data", f"{found.data_kind}, {counted(found.n_samples, 'decision')}"),
         ("compared with", found.compared_with or "no champion"),
         ("trained", day(found.created_at)),
         ("promoted", day(found.promoted_at) or "never"),

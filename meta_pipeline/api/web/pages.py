@@ -17,6 +17,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from meta_pipeline.api import problems
 from meta_pipeline.api.problems import ProblemError
 from meta_pipeline.api.web.visitor import Visitor, sessions_of, visitor_of
+from meta_pipeline.counted import counted
 from meta_pipeline.errors import InputError, MetaPipelineError
 from meta_pipeline.report.html import render
 
@@ -72,6 +73,11 @@ def show(
     text = render(f"pages/{template}", title=title, place=place, places=PLACES, visitor=visitor, **values)
     headers = {**HEADERS, "Content-Security-Policy": policy}
     return HTMLResponse(text.encode("utf-8"), status_code=http_status, headers=headers)
+
+
+def tile(number: int, one: str, many: str, *where: str) -> tuple[str, ...]:
+    """Return a number in large, under it what it counts, and where that is to be seen."""
+    return (*counted(number, one, many).split(" ", 1), *where)
 
 
 def see(address: str, **query: str | None) -> Response:

@@ -16,9 +16,10 @@ from meta_pipeline.api.web.gauges import gauges
 from meta_pipeline.api.web.grid import Cell, Grid, moment
 from meta_pipeline.api.web.live import POLICY, Live, moment_text
 from meta_pipeline.api.web.mode_chart import mode_chart
-from meta_pipeline.api.web.pages import PageRoute, link, show
+from meta_pipeline.api.web.pages import PageRoute, link, show, tile
 from meta_pipeline.api.web.tables import facts, health_table, ranking_table
 from meta_pipeline.api.web.visitor import Visitor, Visits
+from meta_pipeline.counted import counted
 from meta_pipeline.policy.evaluate import Halt
 from meta_pipeline.report.policy import executors_table, limits_table, reasons_table
 from meta_pipeline.report.table import day
@@ -111,7 +112,7 @@ def _read(context: Context, scope: str, before: int | None) -> dict[str, Any]:
         "changes": _changes_grid(_with_halts(charted, changed)),
         "ranking": ranking_table(ranking["rankings"]),
         "executors": executors_table(status["executors"]),
-        "skew": facts([(key.replace("_", " "), _plain(value)) for key, value in status["skew"].items()]),
+        "skew": facts(_skew(status["skew"]), title="How far executors are apart"),
         "history": _history_grid(rows),
         "older": None if following is None else link("policy", scope=scope, cursor=str(following)),
     }
@@ -158,7 +159,7 @@ def _tiles(status: dict[str, Any], health: dict[str, Any], *, now: datetime) -> 
     policy = status["policy"]
     running = len(status["executors"])
     if policy is None:
-        return [("DEFENSIVE", "mode, for want of a policy"), (f"{running}", "executors")]
+        return [("DEFENSIVE", "mode, for want of a policy"), tile(running, "executor", "executors")]
     ends = datetime.fromisoformat(policy["expires_at"])
     minutes = (ends - now).total_seconds() / 60
     left = f"{minutes:,.0f} min" if minutes > 0 else "expired"
@@ -167,14 +168,25 @@ def _tiles(status: dict[str, Any], health: dict[str, Any], *, now: datetime) -> 
         (state, "only exits" if policy["halted"] else "mode that counts now"),
         (f"{policy['version']:,}", "version"),
         (left, f"until {day(ends)}"),
-        (f"{policy['active_strategies_count']}", "strategies allowed"),
+        tile(policy["active_strategies_count"], "strategy allowed", "strategies allowed"),
         (health["status"], "health"),
-        (f"{running}", "executors reported within a week"),
+        tile(running, "executor reported within a week", "executors reported within a week"),
     ]
 
 
-def _plain(value: Any) -> str:
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+def _skew(skew: dict[str, Any]) -> list[tuple[str, str | None]]:
+    behind = skew["most_behind"]
+    return [
+        ("executors known", f"{skew['executors']:,}, of which {skew['silent']:,} silent"),
+        ("versions, of those reporting", _listed(skew["versions"])),
+        ("most behind, of those reporting", None if behind is None else counted(behind, "version")),
+        ("without the current epoch", f"{skew['without_current_epoch']:,}"),
+        ("modes, of those reporting", _listed(skew["modes"])),
+    ]
+
+
+def _listed(values: list[Any]) -> str:
+    return ", ".join(map(str, values)) or "none"
 
 
 def _why(record: PolicyRecord) -> str:

@@ -127,7 +127,9 @@ def _top_table(rows: list[dict[str, Any]]) -> Table:
                 "value": row["value"],
                 **{name: row["metrics"].get(name) for name in known},
                 "feasible": "yes" if row["feasible"] else "no",
-                "config": json.dumps(row["config"], sort_keys=True, ensure_ascii=False),
+                "config": ", ".join(
+                    f"{name} {json.dumps(value, ensure_ascii=False)}" for name, value in sorted(row["config"].items())
+                ),
             }
             for row in rows
         ),

@@ -26,8 +26,8 @@ def knobs_table(knobs: Sequence[Knob], live: Mapping[str, str]) -> Table:
             Column(key="live", header="Live"),
             Column(key="type", header="Type"),
             Column(key="bounds", header="Bounds"),
-            Column(key="step", header="Largest step", kind=Kind.NUMBER),
-            Column(key="direction", header="A rise of it"),
+            Column(key="step", header="Largest step"),
+            Column(key="direction", header="Risk"),
             Column(key="changeable", header="May be changed"),
         ),
         rows=tuple(
@@ -36,7 +36,7 @@ def knobs_table(knobs: Sequence[Knob], live: Mapping[str, str]) -> Table:
                 "live": live[knob.path],
                 "type": knob.knob_type,
                 "bounds": _bounds(knob),
-                "step": knob.max_step,
+                "step": "any" if knob.max_step is None else f"{knob.max_step:g}",
                 "direction": str(knob.risk_direction).replace("_", " ").lower(),
                 "changeable": "yes" if knob.changeable else "no",
             }

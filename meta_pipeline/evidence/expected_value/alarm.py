@@ -9,6 +9,7 @@ from typing import Final
 
 import numpy as np
 
+from meta_pipeline.counted import counted
 from meta_pipeline.evidence.expected_value.ledger import Ledger
 
 LAST: Final = 60
@@ -40,7 +41,7 @@ class Alarm:
         if not self.sounded:
             return None
         return (
-            f"of what was claimed, {self.ratio:.2f} came in the last {self.n_outcomes} outcomes: "
+            f"of what was claimed, {self.ratio:.2f} came in the last {counted(self.n_outcomes, 'outcome')}: "
             "all claims are halved until that share is one half again"
         )
 

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import dagster as dg
 
+from meta_pipeline.counted import counted
 from meta_pipeline.errors import InsufficientData
 from meta_pipeline.orchestration.assets import GROUP, RESEARCH, THROUGH_BY_FOUR
 from meta_pipeline.orchestration.evidence_state import evidence_state
@@ -202,9 +203,9 @@ def _in_short(report: "DiagnosticsReport") -> str:
     luck = report.overfitting
     live = None if report.live is None else report.live.figures.sharpe
     counts = (
-        f"{report.n_runs:,} runs used, {report.data_health.quarantined:,} in quarantine; "
-        f"{report.n_configurations:,} configurations, {report.underperforming.count:,} of them underperforming, "
-        f"{report.high_risk.count:,} of high risk."
+        f"{counted(report.n_runs, 'run')} used, {report.data_health.quarantined:,} in quarantine; "
+        f"{counted(report.n_configurations, 'configuration')}, {report.underperforming.count:,} of them "
+        f"underperforming, {report.high_risk.count:,} of high risk."
     )
     sharpe = (
         f"Sharpe ratio: live {_figure(live)}, best {_figure(luck.sharpe)}, best by luck alone {_figure(luck.luck)}; "
@@ -214,7 +215,7 @@ def _in_short(report: "DiagnosticsReport") -> str:
     for status in ("dead", "aliased", "constant"):
         knobs = [knob.path for knob in report.knobs if knob.status == status]
         said += [f"{status.capitalize()} knobs: {', '.join(knobs)}."] if knobs else []
-    said.append(f"{len(report.effects):,} changes looked at, {report.n_proposals:,} proposed.")
+    said.append(f"{counted(len(report.effects), 'change')} looked at, {report.n_proposals:,} proposed.")
     return " ".join(said)[:MAX_SENTENCES]
 
 

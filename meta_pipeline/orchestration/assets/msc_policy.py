@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import dagster as dg
 
+from meta_pipeline.counted import counted
 from meta_pipeline.orchestration.assets import GROUP, HALF_HOURLY, RISK
 from meta_pipeline.orchestration.isolation import Outcome, check_result, check_spec, each_strategy
 from meta_pipeline.orchestration.metadata import picture_value, table_value
@@ -96,6 +97,8 @@ def _pictures(outcome: "Outcome[Issued]", database: DatabaseResource) -> dict[st
         with database.connect() as connection:
             newest_first = history(connection, scope, limit=MAX_POLICIES)
         states = [(one.created_at, "halted" if one.halted else str(one.risk_mode)) for one in reversed(newest_first)]
-        picture = modes_picture(states, end=database.now(), title=f"{scope}: mode of the last {len(states)} policies")
+        picture = modes_picture(
+            states, end=database.now(), title=f"{scope}: mode of the last {counted(len(states), 'policy', 'policies')}"
+        )
         shown[f"{scope}: mode over time"] = picture_value(picture, says="risk mode over time, halted to aggressive")
     return shown

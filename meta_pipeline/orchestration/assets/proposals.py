@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import dagster as dg
 
+from meta_pipeline.counted import counted
 from meta_pipeline.orchestration.assets import GROUP, RESEARCH, THROUGH_BY_FOUR
 from meta_pipeline.orchestration.evidence_state import evidence_state, location_of
 from meta_pipeline.orchestration.isolation import Outcome, check_result, check_spec, each_strategy
@@ -258,7 +259,7 @@ def remarks(done: dict[str, Made], undeclared: list[str]) -> list[str]:
         if isinstance(alarm, str):
             said.append(f"{markdown(name)}: {markdown(alarm)}")
         said += [
-            f"{markdown(name)}: {count} outcomes are not known: {markdown(reason)}"
+            f"{markdown(name)}: {counted(count, 'outcome is', 'outcomes are')} not known: {markdown(reason)}"
             for reason, count in made.night.missing.items()
         ]
         said += [
