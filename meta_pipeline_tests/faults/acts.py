@@ -148,9 +148,22 @@ def _prepare_outcome(database: Database, name: str, proposed: float = 0.25) -> S
     return _proposal_of(database, change_id), _WITH, change_id
 
 
+def _prepare_batch_outcome(database: Database, name: str, proposed: float = 0.25) -> Subject:
+    """Two changes of one strategy that were applied together, and are judged as one."""
+    declare(database, name)
+    known_truth.hand_in_runs(database, name)
+    ids = [
+        approved(database, knob, to, strategy_id=name, reason="one campaign").proposal_id
+        for knob, to in (("risk.max_vol", proposed), ("lookback", 42))
+    ]
+    results = governance.apply_approved(database, actor="dora", now=NOW, settings=SETTINGS, proposal_ids=ids)
+    assert [one.outcome for one in results] == ["applied", "applied"]
+    return *ids, _WITH, str(results[0].change_id)
+
+
 def _judge(database: Database, subject: Subject) -> tuple[str, ...]:
     judged = judge_change(
-        database, subject[2], until=known_truth.after(300), now=_LATER, settings=known_truth.settings()
+        database, subject[-1], until=known_truth.after(300), now=_LATER, settings=known_truth.settings()
     )
     return (judged.outcome,)
 
@@ -161,8 +174,14 @@ def _prepare_auto_revert(database: Database, name: str) -> Subject:
     return subject
 
 
+def _prepare_batch_auto_revert(database: Database, name: str) -> Subject:
+    subject = _prepare_batch_outcome(database, name, proposed=0.95)
+    assert _judge(database, subject) == ("judged",)
+    return subject
+
+
 def _auto_revert(database: Database, subject: Subject) -> tuple[str, ...]:
-    done = auto_revert.act_on(database, subject[2], now=_LATER, settings=known_truth.settings(auto_revert=True))
+    done = auto_revert.act_on(database, subject[-1], now=_LATER, settings=known_truth.settings(auto_revert=True))
     return ("nothing to do" if done is None else "reverted" if done.reverted else f"refused: {done.text}",)
 
 
@@ -238,6 +257,26 @@ _ACTS: Final = (
         perform=_auto_revert,
         before=("APPLIED",),
         after=("REVERTED",),
+        first=("reverted",),
+        again=("nothing to do",),
+        levels=(0.5, 0.95),
+    ),
+    Act(
+        name="batch's outcome",
+        prepare=_prepare_batch_outcome,
+        perform=_judge,
+        before=("APPLIED", "APPLIED"),
+        after=("KEPT", "KEPT"),
+        first=("judged",),
+        again=("known",),
+        levels=(0.5, 0.25),
+    ),
+    Act(
+        name="batch's auto-revert",
+        prepare=_prepare_batch_auto_revert,
+        perform=_auto_revert,
+        before=("APPLIED", "APPLIED"),
+        after=("REVERTED", "REVERTED"),
         first=("reverted",),
         again=("nothing to do",),
         levels=(0.5, 0.95),

@@ -24,9 +24,17 @@ def test_a_process_killed_at_a_step_leaves_all_or_nothing_and_the_retry_ends_in_
     inject(site, act_of(step), step, "process killed", name=f"killed {step}")
 
 
-@pytest.mark.parametrize(("name", "step"), [("reject", "approve.audited"), ("auto-revert", "revert.audited")])
+@pytest.mark.parametrize(
+    ("name", "step"),
+    [
+        ("reject", "approve.audited"),
+        ("auto-revert", "revert.audited"),
+        *(("batch's outcome", step) for step in failpoints.STEPS if step.startswith("outcome.")),
+        ("batch's auto-revert", "revert.audited"),  # of the first of two changes
+    ],
+)
 def test_acts_that_share_their_steps_with_others_are_killed_too(site: Site, name: str, step: str) -> None:
-    inject(site, ACTS[name], step, "process killed", name=f"killed {name}")
+    inject(site, ACTS[name], step, "process killed", name=f"killed {name} {step}")
 
 
 def test_a_step_that_is_never_reached_fails_its_test(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:

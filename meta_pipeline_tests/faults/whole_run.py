@@ -33,7 +33,10 @@ from meta_pipeline_tests.store.processes import context
 DOCUMENT: Final = Path(__file__).parents[2] / "docs" / "reliability.md"
 AFTER_COMMIT: Final = "answer to COMMIT lost"
 KILLED: Final = "process killed"
-SHARES: Final = (("approve", "reject", "apply", "revert"), ("batch", "outcome", "auto-revert"))
+SHARES: Final = (
+    ("approve", "reject", "apply", "revert", "batch's outcome"),
+    ("batch", "outcome", "auto-revert", "batch's auto-revert"),
+)
 """The acts, in two shares of about the same work."""
 
 
