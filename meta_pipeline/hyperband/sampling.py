@@ -9,22 +9,34 @@ configuration is a function of the search's settings and the data: not of worker
 import hashlib
 import math
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Final
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import numpy as np
 
 from meta_pipeline.hyperband.ledger import Entry, RungValue, quiet_optuna
 from meta_pipeline.hyperband.promotion import objective_values
-from meta_pipeline.hyperband.protocol import ParameterValue
+from meta_pipeline.hyperband.protocol import CategoricalParameter, ParameterValue
 from meta_pipeline.hyperband.search_settings import Objective, SearchSettings
 from meta_pipeline.hyperband.slots import Slot
 from meta_pipeline.hyperband.spaces import distributions
 
 if TYPE_CHECKING:
     import optuna
+    from optuna.distributions import BaseDistribution
+
+    Distributions: TypeAlias = dict[str, BaseDistribution]
 
 CANDIDATES: Final = 64
 """Candidates of which the model takes the most promising one, for each draw."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Model:
+    """A rung's values as a study, and the space that its trials have in common: it is the same for every draw."""
+
+    study: "optuna.Study"
+    common: "Distributions"
 
 
 def draw(
@@ -39,8 +51,14 @@ def draw(
     earlier
         The configurations that the model may see: those of the brackets that `schedule` calls finished for these.
     """
-    model = _model(settings, sorted(earlier, key=lambda entry: entry.slot)) if settings.sampler == "bohb" else None
-    return {slot: settings.space.check(_one(settings, slot, model)) for slot in slots}
+    import optuna
+
+    with quiet_optuna():
+        allowed = distributions(settings.space)
+        given = sorted(earlier, key=lambda entry: entry.slot)
+        model = _model(settings, allowed, given) if settings.sampler == "bohb" else None
+        nothing = optuna.create_study()  # what random draws learn from
+        return {slot: settings.space.check(_one(settings, slot, allowed, model, nothing)) for slot in slots}
 
 
 def seed_of(settings: SearchSettings, slot: Slot) -> int:
@@ -57,27 +75,48 @@ def observed_rung(settings: SearchSettings, earlier: Sequence[Entry]) -> int | N
     return max(full, default=None)
 
 
-def _one(settings: SearchSettings, slot: Slot, model: "optuna.Study | None") -> dict[str, ParameterValue]:
+def _one(
+    settings: SearchSettings, slot: Slot, allowed: "Distributions", model: "_Model | None", nothing: "optuna.Study"
+) -> dict[str, ParameterValue]:
+    """Draw one configuration, as the model's or a study's `ask` would.
+
+    The samplers are asked themselves: a study would write each draw down, and look through all trials before each for
+    the space that they have in common.
+    """
     import optuna
 
     seed = seed_of(settings, slot)
     chance = float(np.random.default_rng(seed).random())
-    with quiet_optuna():
-        if model is None or chance < settings.random_fraction:
-            sampler: optuna.samplers.BaseSampler = optuna.samplers.RandomSampler(seed=seed)
-            study = optuna.create_study(sampler=sampler)
+    sampler: optuna.samplers.BaseSampler
+    common: Distributions
+    if model is None or chance < settings.random_fraction:
+        sampler, study, common = optuna.samplers.RandomSampler(seed=seed), nothing, {}
+    else:
+        sampler, study, common = _sampler(seed), model.study, model.common
+    trial = optuna.trial.create_trial(state=optuna.trial.TrialState.RUNNING)
+    together = sampler.sample_relative(study, trial, common)
+    found = {}
+    for parameter in settings.space.parameters:
+        name, distribution = parameter.name, allowed[parameter.name]
+        if distribution.single():
+            value = parameter.choices[0] if isinstance(parameter, CategoricalParameter) else parameter.low
+        elif name in together:
+            value = together[name]
         else:
-            study = model
-            study.sampler = optuna.samplers.TPESampler(
-                seed=seed, multivariate=True, constant_liar=False, n_ei_candidates=CANDIDATES, n_startup_trials=0
-            )
-        trial = study.ask(fixed_distributions=distributions(settings.space))
-        found = dict(trial.params)
-        study.tell(trial, state=optuna.trial.TrialState.FAIL)  # the model must not see its own draws
+            value = sampler.sample_independent(study, trial, name, distribution)
+        found[name] = distribution.to_external_repr(distribution.to_internal_repr(value))
     return found
 
 
-def _model(settings: SearchSettings, earlier: Sequence[Entry]) -> "optuna.Study | None":
+def _sampler(seed: int) -> "optuna.samplers.TPESampler":
+    import optuna
+
+    return optuna.samplers.TPESampler(
+        seed=seed, multivariate=True, constant_liar=False, n_ei_candidates=CANDIDATES, n_startup_trials=0
+    )
+
+
+def _model(settings: SearchSettings, allowed: "Distributions", earlier: Sequence[Entry]) -> "_Model | None":
     """Fill a study in memory with one rung's values; None where no rung has enough of them."""
     import optuna
 
@@ -87,20 +126,20 @@ def _model(settings: SearchSettings, earlier: Sequence[Entry]) -> "optuna.Study 
     seen = {entry.slot: entry for entry in earlier if r in entry.rungs}
     values = _values({slot: entry.rungs[r] for slot, entry in seen.items()}, settings.objectives)
     many = max(1, len(settings.objectives))
-    with quiet_optuna():
-        study = optuna.create_study(directions=["maximize"] * many)
-        study.add_trials(
-            [
-                optuna.trial.create_trial(
-                    params=dict(seen[slot].config),
-                    distributions=distributions(settings.space),
-                    values=figures,
-                    constraints=dict(seen[slot].rungs[r].constraints),
-                )
-                for slot, figures in values.items()
-            ]
-        )
-    return study
+    study = optuna.create_study(directions=["maximize"] * many)
+    study.add_trials(
+        [
+            optuna.trial.create_trial(
+                params=dict(seen[slot].config),
+                distributions=allowed,
+                values=figures,
+                constraints=dict(seen[slot].rungs[r].constraints),
+            )
+            for slot, figures in values.items()
+        ]
+    )
+    unwritten = optuna.trial.create_trial(state=optuna.trial.TrialState.RUNNING)
+    return _Model(study=study, common=_sampler(0).infer_relative_search_space(study, unwritten))
 
 
 def _values(rung: dict[Slot, RungValue], objectives: Sequence[Objective]) -> dict[Slot, list[float]]:

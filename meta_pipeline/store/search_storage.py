@@ -17,7 +17,7 @@ from optuna.distributions import distribution_to_json
 from optuna.storages import RDBStorage
 from optuna.storages._rdb import models
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy import Executable, func, insert, literal, select
+from sqlalchemy import Executable, Integer, String, bindparam, func, insert, select
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
@@ -75,25 +75,16 @@ class LedgerStorage(RDBStorage):
 
     def write_advice(self, trial_id: int, name: str, attribute: Mapping[str, Any]) -> None:
         """Set a user attribute, the last ones of which a crash of the server may lose."""
-        # A condition that is always met, and makes the commit of its statement not wait (see `search_checkpoints`).
-        unawaited = func.set_config("synchronous_commit", "off", True) == "off"
-        self._execute(_attribute(select(literal(trial_id)).where(unawaited), name, attribute))
+        self._execute(_ADVICE, {"trial": trial_id, "name": name, "attribute": json.dumps(dict(attribute))})
 
     def write_report(self, trial_id: int, report: TrialReport) -> None:
         """Set a rung's attribute and value, both or neither. A trial that has ended has them already.
 
         It is on disk when this returns: a coordinator that outlives a crash of the server takes it for written.
         """
-        running = select(_TRIALS.c.trial_id).where(_TRIALS.c.trial_id == trial_id, _TRIALS.c.state == _RUNNING)
-        locked = running.with_for_update().cte("running")
-        known = _attribute(select(locked.c.trial_id), report.name, report.attribute).cte("known")
         stored, kind = models.TrialIntermediateValueModel.intermediate_value_to_stored_repr(report.value)
-        types = _VALUES.c.intermediate_value.type, _VALUES.c.intermediate_value_type.type
-        figures = literal(report.step), literal(stored, types[0]), literal(kind, types[1])
-        columns = ["trial_id", "step", "intermediate_value", "intermediate_value_type"]
-        row = upsert(_VALUES).from_select(columns, select(locked.c.trial_id, *figures))
-        again = {name: row.excluded[name] for name in columns[2:]}
-        self._execute(row.on_conflict_do_update(index_elements=columns[:2], set_=again).add_cte(known))
+        given = {"trial": trial_id, "name": report.name, "attribute": json.dumps(dict(report.attribute))}
+        self._execute(_REPORT, {**given, "step": report.step, "value": stored, "kind": kind})
 
     def write_ends(self, ends: Sequence[TrialEnd]) -> None:
         """End trials in one transaction."""
@@ -125,12 +116,12 @@ class LedgerStorage(RDBStorage):
         """Read trials, as all of Optuna's ways to read them do at their end."""
         return self._outlived(partial(super()._get_trials, *what, **more))
 
-    def _execute(self, statement: Executable) -> None:
+    def _execute(self, statement: Executable, given: Mapping[str, Any]) -> None:
         """Run a statement that is a transaction of its own: one round trip instead of three."""
 
         def execute() -> None:
             with self.engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
-                connection.execute(statement)
+                connection.execute(statement, given)
 
         self._outlived(execute)
 
@@ -162,10 +153,35 @@ def _parameters(trial_id: Any, trial: FrozenTrial) -> list[dict[str, Any]]:
     ]
 
 
-def _attribute(trial: Any, name: str, attribute: Mapping[str, Any]) -> Any:
+def _attribute(trial: Any) -> Any:
     """Return the statement that sets an attribute of the trial that a query yields, if it yields one."""
     columns = ["trial_id", "key", "value_json"]
-    row = upsert(_ATTRIBUTES).from_select(
-        columns, trial.add_columns(literal(name), literal(json.dumps(dict(attribute))))
-    )
+    given = bindparam("name", type_=String), bindparam("attribute", type_=String)
+    row = upsert(_ATTRIBUTES).from_select(columns, trial.add_columns(*given))
     return row.on_conflict_do_update(index_elements=columns[:2], set_={columns[2]: row.excluded[columns[2]]})
+
+
+def _advice() -> Any:
+    """Return the statement that sets an attribute, and does not wait for the disk."""
+    # A condition that is always met, and makes the commit of its statement not wait (see `search_checkpoints`).
+    unawaited = func.set_config("synchronous_commit", "off", True) == "off"
+    return _attribute(select(_TRIAL).where(unawaited))
+
+
+def _report() -> Any:
+    """Return the statement that sets an attribute and a value of a trial that runs."""
+    running = select(_TRIALS.c.trial_id).where(_TRIALS.c.trial_id == _TRIAL, _TRIALS.c.state == _RUNNING)
+    locked = running.with_for_update().cte("running")
+    known = _attribute(select(locked.c.trial_id)).cte("known")
+    columns = ["trial_id", "step", "intermediate_value", "intermediate_value_type"]
+    names = ["step", "value", "kind"]
+    figures = [bindparam(name, type_=_VALUES.c[column].type) for name, column in zip(names, columns[1:], strict=True)]
+    row = upsert(_VALUES).from_select(columns, select(locked.c.trial_id, *figures))
+    again = {name: row.excluded[name] for name in columns[2:]}
+    return row.on_conflict_do_update(index_elements=columns[:2], set_=again).add_cte(known)
+
+
+# Built once: of the two that are run for every evaluation, building takes longer than running.
+_TRIAL: Final = bindparam("trial", type_=Integer)
+_ADVICE: Final = _advice()
+_REPORT: Final = _report()
