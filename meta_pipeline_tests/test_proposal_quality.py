@@ -12,9 +12,10 @@ from benchmarks.proposal_quality import bars
 from benchmarks.proposal_quality.__main__ import main
 from benchmarks.proposal_quality.campaigns import NULLS, POWERS
 from benchmarks.proposal_quality.contestants import ALPHA, Answer
+from benchmarks.proposal_quality.histories import History
 from benchmarks.proposal_quality.repeated_looks import NULL, Looked
 from benchmarks.proposal_quality.scores import Scored, score
-from benchmarks.proposal_quality.worlds import World, draw
+from benchmarks.proposal_quality.worlds import World, draw, sharpe_of, single_changes
 
 N = 60
 
@@ -78,6 +79,15 @@ def test_power_that_was_never_recorded_is_no_power_that_is_kept(
     missed = bars.failures(table(alarms=0, found=N), looks(by_value=0), full=False)
     assert all("no power is recorded" in said for said in missed)
     assert len(missed) == 2
+
+
+def test_a_true_effect_is_what_a_change_adds_to_the_sharpe_ratio_of_a_whole_history() -> None:
+    world = World(effects={(0, 1): 1.5})
+    place = int(np.flatnonzero((single_changes() == [1, 0, 0, 0, 0, 0]).all(axis=1))[0])
+    histories = [History(world, np.random.default_rng(seed)) for seed in range(4)]
+    ratios = np.mean([sharpe_of(returns) for history in histories for returns in history.futures], axis=0)
+    assert all(history.truth[0, 1] == 1.5 for history in histories)
+    assert ratios[place] - ratios[0] == pytest.approx(1.5, abs=0.2)
 
 
 @pytest.mark.slow

@@ -62,6 +62,16 @@ class Look:
     realised: dict[Change, float]
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Market:
+    """What all runs of a market share: base Sharpe ratio, scale per day, their shocks, and those of each live level."""
+
+    base: float
+    scale: Floats
+    shocks: Floats
+    levels: Floats
+
+
 class History:
     """A long history of all markets, and the campaigns on it.
 
@@ -71,6 +81,14 @@ class History:
         Of its fields the effects, the dead and the leverage knobs are used.
     rng
         All that is random is drawn from it.
+
+    Attributes
+    ----------
+    truth
+        (knob, level) to what the change of the live configuration adds to the annualised Sharpe ratio, in the long run.
+    futures
+        Per market, shape (n_days, n_changes + 1): returns of the live configuration on all days of the history, and
+        beside it those of each single change, as `worlds.single_changes` lists them.
     """
 
     def __init__(self, world: World, rng: np.random.Generator) -> None:
@@ -83,25 +101,25 @@ class History:
         common = fat(rng, (LENGTH, 1))
         self._markets = [self._market(common, float(base)) for base in rng.normal(0.5, 0.4, N_MARKETS)]
         self._changes = single_changes()
-        self._futures = [self._returns(market, self._changes, slice(None)) for market in range(N_MARKETS)]
+        self.futures = [self._returns(market, self._changes, slice(None)) for market in range(N_MARKETS)]
 
-    def _market(self, common: Floats, base: float) -> tuple[Floats, Floats, Floats]:
-        """Return scale per day, the shocks that all runs of a market have, and what each live level adds."""
-        rng, live = self._rng, self.world.live
-        shocks = np.sqrt(GLOBAL) * common + np.sqrt(MARKET) * fat(rng, (LENGTH, 1)) + base * np.sqrt(YEAR) / YEAR
-        levels = np.sqrt(KNOBS / len(live)) * fat(rng, (LENGTH, len(live) * N_LEVELS))
-        effects = np.array([self.truth.get((k, level), 0.0) for k in live for level in range(N_LEVELS)])
+    def _market(self, common: Floats, base: float) -> _Market:
+        rng, n_live = self._rng, len(self.world.live)
+        shocks = np.sqrt(GLOBAL) * common + np.sqrt(MARKET) * fat(rng, (LENGTH, 1))
+        levels = np.sqrt(KNOBS / n_live) * fat(rng, (LENGTH, n_live * N_LEVELS))
         scale = np.exp(log_volatility(rng, LENGTH)) * VOLATILITY / np.sqrt(YEAR)
-        return scale, shocks, levels + effects / np.sqrt(YEAR)
+        return _Market(base=base, scale=scale, shocks=shocks, levels=levels)
 
     def _returns(self, market: int, design: Integers, days: slice) -> Floats:
-        scale, shocks, levels = self._markets[market]
-        rng, live = self._rng, self.world.live
+        drawn, rng, live = self._markets[market], self._rng, self.world.live
         _, first, same = np.unique(design[:, live], axis=0, return_index=True, return_inverse=True)
         rows = design[first]
         members = np.stack([rows[:, k] == level for k in live for level in range(N_LEVELS)]).astype(np.float64)
-        own = np.sqrt(OWN) * fat(rng, (len(scale[days]), len(rows)))
-        returns = scale[days, None] * (shocks[days] + levels[days] @ members + own)
+        own = np.sqrt(OWN) * fat(rng, (len(drawn.scale[days]), len(rows)))
+        # As in `worlds`, what is earned does not swing with volatility: an effect is what it adds to the Sharpe ratio.
+        effects = np.array([self.truth.get((k, level), 0.0) for k in live for level in range(N_LEVELS)])
+        earned = (drawn.base + effects @ members) * VOLATILITY / YEAR
+        returns = drawn.scale[days, None] * (drawn.shocks[days] + drawn.levels[days] @ members + own) + earned
         size = 1 + 0.5 * design[:, sorted(self.world.leverage)].sum(axis=1)
         return np.asarray(returns[:, same.ravel()] * size)
 
@@ -112,7 +130,7 @@ class History:
         designs = [self._rng.integers(0, N_LEVELS, (RUNS_PER_MARKET, N_KNOBS)) for _ in range(N_MARKETS)]
         runs = [self._returns(market, design, days) for market, design in enumerate(designs)]
         markets = tuple(f"market{market}" for market in range(N_MARKETS) for _ in range(RUNS_PER_MARKET))
-        realised: NDArray[np.float64] = np.mean([sharpe_of(returns[future]) for returns in self._futures], axis=0)
+        realised: NDArray[np.float64] = np.mean([sharpe_of(returns[future]) for returns in self.futures], axis=0)
         panel = RunPanel(
             run_ids=tuple(f"run{i}" for i in range(len(markets))),
             configs=tuple(config_of(levels) for design in designs for levels in design),
