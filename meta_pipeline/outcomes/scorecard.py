@@ -14,6 +14,8 @@ from meta_pipeline.proposals.candidate import finite
 CONFIDENCE: Final = 0.90
 OVERCLAIM: Final = 0.5
 """Realised over claimed below which the claims are called too large."""
+JOINT: Final = "several types together"
+"""Row of changes of different types that were applied together: their one outcome is no single type's."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +23,7 @@ class ScoredChange:
     """One judged change: its proposal's type, what was claimed, and what was realised (None: not known yet).
 
     `n_changes`: how many were applied together and have this one outcome; `claimed` is then the sum of their claims.
+    `jointly`: applied together with changes of other types, so that its outcome is in the row `JOINT`, and not here.
     """
 
     proposal_type: str
@@ -28,6 +31,7 @@ class ScoredChange:
     realised: float | None
     verdict: str
     n_changes: int = 1
+    jointly: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +50,9 @@ class Score:
         Verdict -> number of changes.
     reason
         Why something is None.
+    n_joint
+        Those of `n_changes` that were applied together with changes of other types. What they brought jointly is
+        held against the sum of their claims in the row `JOINT`, which counts them again; it is in no figure here.
     """
 
     proposal_type: str
@@ -57,6 +64,7 @@ class Score:
     upper: float | None
     verdicts: Mapping[str, int]
     reason: str | None = None
+    n_joint: int = 0
 
     @property
     def ratio(self) -> float | None:
@@ -84,15 +92,17 @@ class Score:
             "overclaims": self.overclaims,
             "verdicts": dict(self.verdicts),
             "reason": self.reason,
+            "n_joint": self.n_joint,
         }
 
 
 def score(changes: Iterable[ScoredChange]) -> tuple[Score, ...]:
-    """Score every type of proposals, by name."""
+    """Score every type of proposals, by name, and after them what was applied across types."""
     by_type: dict[str, list[ScoredChange]] = {}
     for change in changes:
         by_type.setdefault(change.proposal_type, []).append(change)
-    return tuple(_score(kind, of_kind) for kind, of_kind in sorted(by_type.items()))
+    kinds = sorted(by_type, key=lambda kind: (kind == JOINT, kind))
+    return tuple(_score(kind, by_type[kind]) for kind in kinds)
 
 
 def _score(kind: str, changes: list[ScoredChange]) -> Score:
@@ -118,4 +128,5 @@ def _score(kind: str, changes: list[ScoredChange]) -> Score:
         upper=upper,
         verdicts=dict(sorted(verdicts.items())),
         reason=reason,
+        n_joint=sum(one.n_changes for one in changes if one.jointly),
     )

@@ -44,6 +44,8 @@ class TrackRecord:
         Means, in annualised Sharpe ratio.
     lower, upper
         Interval of the realised mean, or None.
+    n_joint, jointly
+        Changes of this kind that were applied together with others of other kinds, and the record of all such sets.
     """
 
     n_outcomes: int
@@ -51,6 +53,8 @@ class TrackRecord:
     realised: float | None = None
     lower: float | None = None
     upper: float | None = None
+    n_joint: int = 0
+    jointly: "TrackRecord | None" = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -285,12 +289,27 @@ def _stability(candidate: Candidate) -> str | None:
 
 
 def _track_record(draft: ProposalDraft, record: TrackRecord | None) -> str:
-    if record is None or record.n_outcomes == 0:
+    if record is None:
         return f"None yet: no proposal of the type {draft.proposal_type} has an outcome on record."
+    kind = f"of the type {draft.proposal_type}"
+    alone = (
+        f"{counted(record.n_outcomes, 'proposal', 'proposals')} {kind}, ended: {_brought(record)}"
+        if record.n_outcomes
+        else f"No proposal {kind} has an outcome of its own on record."
+    )
+    if record.jointly is None:
+        return alone
+    several = counted(record.jointly.n_outcomes, "set of changes", "sets of changes")
+    return (
+        f"{alone} {counted(record.n_joint, 'change')} of it went live together with other types, and what each type "
+        f"brought cannot be told apart; {several} of different types {_brought(record.jointly)}"
+    )
+
+
+def _brought(record: TrackRecord) -> str:
     within = interval(record.lower, record.upper)
     return (
-        f"{counted(record.n_outcomes, 'proposal', 'proposals')} of the type {draft.proposal_type}, ended: claimed "
-        f"{_signed(record.claimed) or MISSING} on average, realised {_signed(record.realised) or MISSING}"
+        f"claimed {_signed(record.claimed) or MISSING} on average, realised {_signed(record.realised) or MISSING}"
         + (f" {within}." if within else ".")
     )
 

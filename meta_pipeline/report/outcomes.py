@@ -1,10 +1,11 @@
 """Outcomes for people: one judged change, the proposer's score, and what a shadow experiment says."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from meta_pipeline.counted import counted
-from meta_pipeline.outcomes.scorecard import Score
+from meta_pipeline.outcomes.scorecard import JOINT, Score
 from meta_pipeline.report.approval import TrackRecord
 from meta_pipeline.report.table import MISSING, Column, Kind, Table, interval
 from meta_pipeline.report.tables import change_text
@@ -133,26 +134,52 @@ def scorecard_table(scores: Sequence[Score]) -> Table:
                 "claimed": score.claimed,
                 "realised": score.realised,
                 "interval": interval(score.lower, score.upper) or score.reason,
-                "verdicts": ", ".join(f"{count} {name}" for name, count in score.verdicts.items()),
+                "verdicts": _verdicts(score),
             }
             for score in scores
         ),
-        note=_overclaimed(scores),
+        note=" ".join(said for said in (_overclaimed(scores), _joint(scores)) if said),
         empty="No change has been applied.",
     )
 
 
 def track_record(scores: Sequence[Score], proposal_type: str) -> TrackRecord | None:
-    """Return the track record of one type of proposals, or None if it has no outcome."""
-    score = next((one for one in scores if one.proposal_type == proposal_type), None)
-    if score is None or not score.n_realised:
+    """Return the track record of one type of proposals, or None if it has no outcome, alone or jointly with others."""
+    score = _of(scores, proposal_type)
+    across = _of(scores, JOINT)
+    if score is None:
         return None
+    jointly = None if across is None or not score.n_joint or not across.n_realised else _record(across)
+    if not score.n_realised and jointly is None:
+        return None
+    return replace(_record(score), n_joint=score.n_joint, jointly=jointly)
+
+
+def _of(scores: Sequence[Score], proposal_type: str) -> Score | None:
+    return next((one for one in scores if one.proposal_type == proposal_type), None)
+
+
+def _record(score: Score) -> TrackRecord:
     return TrackRecord(
         n_outcomes=score.n_realised,
         claimed=score.claimed,
         realised=score.realised,
         lower=score.lower,
         upper=score.upper,
+    )
+
+
+def _verdicts(score: Score) -> str:
+    shown = ", ".join(f"{count} {name}" for name, count in score.verdicts.items())
+    return f"{shown}; {score.n_joint} of them jointly" if score.n_joint else shown
+
+
+def _joint(scores: Sequence[Score]) -> str:
+    if not any(score.n_joint for score in scores):
+        return ""
+    return (
+        f"Changes of different types that were applied together have one outcome: {JOINT!r} counts them again, and "
+        "holds it against the sum of their claims; it is in no figure of a single type."
     )
 
 

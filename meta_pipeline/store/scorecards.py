@@ -1,6 +1,7 @@
 """The proposer's score, read from what was claimed for changes and what the last look at each found."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import groupby
 from typing import Any, Final
 
@@ -8,7 +9,7 @@ from sqlalchemy import Connection, select
 from sqlalchemy.dialects.postgresql import distinct_on
 
 from meta_pipeline.outcomes.judgement import Verdict
-from meta_pipeline.outcomes.scorecard import Score, ScoredChange, score
+from meta_pipeline.outcomes.scorecard import JOINT, Score, ScoredChange, score
 from meta_pipeline.store.schema import config_change_log, meta_config_proposals
 from meta_pipeline.store.schema_outcomes import change_outcomes
 
@@ -19,8 +20,8 @@ def scorecard(connection: Connection) -> tuple[Score, ...]:
     """Score every type of proposals: what was claimed for applied changes, and what the last look at each found.
 
     A change counts as realised once its effect was judged at all (KEEP, REVERT or INCONCLUSIVE). Changes of one type
-    that were applied together are one outcome, held against the sum of what was claimed for them; of different types,
-    none of them has an outcome of its own.
+    that were applied together are one outcome, held against the sum of what was claimed for them. So are changes of
+    different types, in a row of their own: what each type brought to that cannot be told apart.
     """
     latest = (
         select(_COLUMNS.change_id, _COLUMNS.verdict, _COLUMNS.estimate)
@@ -48,22 +49,22 @@ def scorecard(connection: Connection) -> tuple[Score, ...]:
 
 
 def _scored(batch: Sequence[Any]) -> list[ScoredChange]:
-    verdict, estimate = batch[-1].verdict or "NOT_JUDGED", batch[-1].estimate
-    if len({row.change_type for row in batch}) > 1:
-        return [
-            ScoredChange(proposal_type=row.change_type, claimed=row.claimed, realised=None, verdict=verdict)
-            for row in batch
-        ]
+    types = {row.change_type for row in batch}
     claims = [row.claimed for row in batch]
-    return [
-        ScoredChange(
-            proposal_type=batch[0].change_type,
-            claimed=None if None in claims else sum(claims),
-            realised=estimate if all(_is_judged(row) for row in batch) else None,
-            verdict=verdict,
-            n_changes=len(batch),
-        )
+    outcome = ScoredChange(
+        proposal_type=JOINT if len(types) > 1 else batch[0].change_type,
+        claimed=None if None in claims else sum(claims),
+        realised=batch[-1].estimate if all(_is_judged(row) for row in batch) else None,
+        verdict=batch[-1].verdict or "NOT_JUDGED",
+        n_changes=len(batch),
+    )
+    if len(types) == 1:
+        return [outcome]
+    parts = [
+        replace(outcome, proposal_type=row.change_type, claimed=row.claimed, realised=None, n_changes=1, jointly=True)
+        for row in batch
     ]
+    return [outcome, *parts]
 
 
 def _is_judged(row: Any) -> bool:

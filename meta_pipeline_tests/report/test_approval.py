@@ -232,6 +232,26 @@ def test_a_missing_track_record_is_called_missing() -> None:
     assert "claimed +0.20 on average, realised +0.05 [-0.10, +0.20]" in known
 
 
+def test_a_track_record_across_types_is_told_beside_that_of_the_type_and_never_as_it() -> None:
+    across = TrackRecord(n_outcomes=1, claimed=0.4, realised=0.1)
+    told = [
+        approval_sheet(stored(machine_draft()), track_record=record).sections[5].sentences[0]
+        for record in (
+            TrackRecord(n_outcomes=0, n_joint=1, jointly=across),
+            TrackRecord(n_outcomes=12, claimed=0.2, realised=0.05, n_joint=3, jointly=across),
+        )
+    ]
+    kind = machine_draft().proposal_type
+    assert told[0].startswith(
+        f"No proposal of the type {kind} has an outcome of its own on record. 1 change of it went"
+    )
+    assert told[1].startswith(
+        f"12 proposals of the type {kind}, ended: claimed +0.20 on average, realised +0.05. 3 changes"
+    )
+    for sentence in told:
+        assert sentence.endswith("1 set of changes of different types claimed +0.40 on average, realised +0.10.")
+
+
 def test_the_exit_plan_says_what_a_revert_does_also_where_the_key_was_absent() -> None:
     machine = " ".join(approval_sheet(stored(machine_draft())).sections[6].sentences)
     assert "over 2 years" in machine

@@ -9,7 +9,9 @@ from sqlalchemy import text
 
 from meta_pipeline import failpoints
 from meta_pipeline.errors import InputError
+from meta_pipeline.outcomes.scorecard import JOINT
 from meta_pipeline.proposals.states import Status
+from meta_pipeline.report.outcomes import scorecard_table, track_record
 from meta_pipeline.store import auto_revert, change_outcomes, changes, governance, judging, scorecards
 from meta_pipeline.store.applied_together import applied_with
 from meta_pipeline.store.change_outcomes import Judged, judge_change
@@ -167,7 +169,7 @@ def test_changes_applied_together_are_judged_as_one_against_the_configuration_be
     check_invariants(database)
 
 
-def test_those_of_one_type_are_one_outcome_against_the_sum_of_their_claims_and_those_of_several_are_none(
+def test_those_of_one_type_are_one_outcome_against_the_sum_of_their_claims_and_those_of_several_are_one_beside_them(
     database: Database,
 ) -> None:
     prepare(database)
@@ -183,7 +185,20 @@ def test_those_of_one_type_are_one_outcome_against_the_sum_of_their_claims_and_t
     by_hand(database, "UPDATE config_change_log SET change_type = 'risk_reduction' WHERE change_id = :id", id=both[0])
     with database.connect() as connection:
         scores = scorecards.scorecard(connection)
-    assert [(one.n_changes, one.n_realised, one.realised) for one in scores] == [(1, 0, None), (1, 0, None)]
+    *alone, joint = scores
+    assert [(one.n_changes, one.n_joint, one.n_realised, one.realised) for one in alone] == [(1, 1, 0, None)] * 2
+    assert [one.verdicts for one in alone] == [{"KEEP": 1}] * 2
+    assert (joint.proposal_type, joint.n_changes, joint.n_joint, joint.verdicts) == (JOINT, 2, 0, {"KEEP": 2})
+    assert (joint.n_realised, joint.claimed, joint.realised) == (1, 0.4, judged.look.estimate)
+    told = track_record(scores, "risk_reduction")
+    assert told is not None
+    assert (told.n_outcomes, told.n_joint) == (0, 1)
+    assert told.jointly is not None
+    assert (told.jointly.n_outcomes, told.jointly.realised) == (1, judged.look.estimate)
+    assert track_record(scores, "another") is None
+    shown = scorecard_table(scores)
+    assert [row[-1] for row in shown.cells()] == ["1 KEEP; 1 of them jointly", "1 KEEP; 1 of them jointly", "2 KEEP"]
+    assert "it is in no figure of a single type" in (shown.note or "")
 
 
 def test_whatever_stops_the_judging_of_several_changes_leaves_none_of_them_half_judged(
