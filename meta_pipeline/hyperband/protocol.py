@@ -13,7 +13,7 @@ from typing import Any, Final, Protocol, TypeAlias, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from meta_pipeline.canonical import JsonValue, canonical_json, digest, level_key
+from meta_pipeline.canonical import JsonValue, canonical_json, digest
 from meta_pipeline.errors import InputError
 
 ParameterValue: TypeAlias = bool | int | float | str
@@ -31,7 +31,7 @@ class CategoricalParameter:
     name
         Its name in a configuration.
     choices
-        At least one value, none twice; `1`, `1.0` and `True` are different values.
+        At least one value, none twice: `1`, `1.0` and `True` are equal, and Optuna takes them for the same.
     """
 
     name: str
@@ -47,8 +47,11 @@ class CategoricalParameter:
                     f"parameter {self.name!r} has the choice {choice!r} of type {type(choice).__name__}; choices are "
                     "plain Python booleans, integers, finite floats or texts"
                 )
-        if len({level_key(choice) for choice in self.choices}) < len(self.choices):
-            raise InputError(f"parameter {self.name!r} has a choice twice: {self.choices!r}")
+        if len(set(self.choices)) < len(self.choices):
+            raise InputError(
+                f"parameter {self.name!r} has a choice twice: {self.choices!r}; 1, 1.0 and True count as one; write "
+                "them as texts to tell them apart"
+            )
 
     def check(self, value: object) -> ParameterValue:
         """Return the value, of exactly the type of its choice.

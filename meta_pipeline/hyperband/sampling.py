@@ -99,12 +99,11 @@ def _one(
     for parameter in settings.space.parameters:
         name, distribution = parameter.name, allowed[parameter.name]
         if distribution.single():
-            value = parameter.choices[0] if isinstance(parameter, CategoricalParameter) else parameter.low
+            found[name] = parameter.choices[0] if isinstance(parameter, CategoricalParameter) else parameter.low
         elif name in together:
-            value = together[name]
+            found[name] = together[name]
         else:
-            value = sampler.sample_independent(study, trial, name, distribution)
-        found[name] = distribution.to_external_repr(distribution.to_internal_repr(value))
+            found[name] = sampler.sample_independent(study, trial, name, distribution)
     return found
 
 

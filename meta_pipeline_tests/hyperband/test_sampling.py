@@ -9,6 +9,7 @@ import numpy as np
 import optuna
 import pytest
 
+from meta_pipeline.errors import InputError
 from meta_pipeline.hyperband.ledger import Entry, RungValue, quiet_optuna
 from meta_pipeline.hyperband.protocol import (
     CategoricalParameter,
@@ -30,7 +31,7 @@ MIXED = Space(
         FloatParameter(name="rate", low=1e-3, high=1.0, log=True),
         IntegerParameter(name="fixed", low=4, high=4),
         IntegerParameter(name="depth", low=1, high=10),
-        CategoricalParameter(name="features", choices=("sqrt", "log2", 0.5, True, 1)),
+        CategoricalParameter(name="features", choices=("sqrt", "log2", 0.5, True)),
     )
 )
 SLOTS = [Slot(0, 1, number) for number in range(12)]
@@ -104,10 +105,17 @@ def test_a_draw_is_what_the_study_itself_would_have_asked_for(sampler: str, obje
     found = draw(given, SLOTS, earlier)
     # As texts, so that True and 1 are not taken for each other.
     assert repr(found) == repr({slot: by_ask(given, slot, earlier) for slot in SLOTS})
-    assert {type(config["features"]) for config in found.values()} <= {str, float, bool, int}
+    assert {type(config["features"]) for config in found.values()} <= {str, float, bool}
     assert {config["only"] for config in found.values()} == {"sqrt"}
     if sampler == "bohb":
         assert found != draw(given, SLOTS, [])  # the model has a say
+
+
+@pytest.mark.parametrize("other", [1.0, True])
+def test_choices_that_the_ledger_could_not_tell_apart_are_refused(other: float) -> None:
+    assert distributions(MIXED)["features"].to_internal_repr(other) == 3  # Optuna knows both by the place of True
+    with pytest.raises(InputError, match="'features' has a choice twice"):
+        CategoricalParameter(name="features", choices=(1, other))
 
 
 def test_without_anything_observed_all_draws_are_random() -> None:
