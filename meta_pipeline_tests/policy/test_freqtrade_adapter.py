@@ -1,14 +1,15 @@
-"""The adapters, in harnesses that treat them as freqtrade and nautilus_trader do; neither is imported."""
+"""The freqtrade adapter in a harness that treats it as freqtrade does, which is not imported.
+
+Inside freqtrade itself: scripts/frameworks/check_freqtrade.py.
+"""
 
 from collections.abc import Callable
-from enum import Enum
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from meta_pipeline.policy.freqtrade_adapter import PolicyMixin
-from meta_pipeline.policy.nautilus_adapter import PolicyGuard
 from meta_pipeline_tests.policy.documents import EXPIRY, World, document
 
 
@@ -163,56 +164,3 @@ def test_a_position_grows_only_if_an_entry_is_allowed_and_shrinks_always() -> No
     assert adjusts(Both(World().client), -50.0) == -50.0
     assert adjusts(Both(Broken()), (-50.0, "out")) == (-50.0, "out")
     assert adjusts(Bot(allowed()), 100.0) is None
-
-
-class State(Enum):
-    ACTIVE = 1
-    HALTED = 2
-    REDUCING = 3
-
-
-class Engine:
-    def __init__(self) -> None:
-        self.states: list[State] = []
-
-    def set_trading_state(self, state: State) -> None:
-        self.states.append(state)
-
-
-def test_the_risk_engine_is_reducing_before_the_first_valid_policy_and_active_with_one() -> None:
-    world, engine = World(), Engine()
-    guard = PolicyGuard(world.client, engine, State)
-    assert engine.states == [State.REDUCING]
-    assert guard.apply() == "REDUCING"
-    world.settled(document())
-    guard.on_timer("event")
-    assert guard.apply() == "ACTIVE"
-    assert engine.states == [State.REDUCING, State.ACTIVE]
-
-
-@pytest.mark.parametrize(
-    "stopped",
-    [
-        document(2, "DEFENSIVE", reduce_only=True, halt={"active": True, "by": "a", "reason": "b", "since": None}),
-        document(2, allowed_strategies=[], weights={}),
-        document(2).replace("NORMAL", "normal"),
-    ],
-)
-def test_a_halt_an_empty_policy_and_a_forged_one_reduce_and_never_halt_the_exits(stopped: str) -> None:
-    world, engine = World().settled(document()), Engine()
-    guard = PolicyGuard(world.client, engine, State)
-    guard.apply()
-    world.given(stopped)
-    assert guard.apply() == "REDUCING"
-    assert engine.states[-1] is State.REDUCING
-    assert State.HALTED not in engine.states
-
-
-def test_a_client_that_fails_reduces_and_allows_nothing() -> None:
-    engine = Engine()
-    guard = PolicyGuard(Broken(), engine, State)
-    assert guard.apply() == "REDUCING"
-    asked: dict[str, Any] = {"confidence": 0.9, "open_positions": 0, "trades_today": 0, "risk": 0.001}
-    assert guard.allows("A", "X", **asked) is False
-    assert PolicyGuard(allowed(), engine, State).allows("A", "X", **asked) is True
-    assert PolicyGuard(allowed(), engine, State).allows("A", "X", **{**asked, "risk": None}) is False
