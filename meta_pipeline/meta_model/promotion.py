@@ -191,8 +191,8 @@ def describe(found: Lift) -> str:
 
 def _figure(found: Lift) -> str:
     if found.lower is None or found.upper is None:
-        return f"{found.estimate:+.4f} (no interval)"
-    return f"{found.estimate:+.4f} ({found.lower:+.4f} to {found.upper:+.4f})"
+        return f"{found.estimate:+.4f} % (no interval)"
+    return f"{found.estimate:+.4f} % ({found.lower:+.4f} to {found.upper:+.4f})"
 
 
 def _champion(evidence: Evidence) -> Check:

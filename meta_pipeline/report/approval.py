@@ -239,8 +239,11 @@ def _contrast_name(effect: Effect) -> str:
 
 def _adjusted(effect: Effect) -> str | None:
     shown = {name: "< 0.001" if p < 0.001 else f"{p:.3f}" for name, p in effect.adjusted_p_values.items()}
-    values = [f"{name.replace('_', ' ')} {p}" for name, p in sorted(shown.items())]
+    values = [f"{_CORRECTIONS.get(name, name.replace('_', ' '))} {p}" for name, p in sorted(shown.items())]
     return ", ".join(values) or None
+
+
+_CORRECTIONS: Final = {"benjamini_hochberg": "Benjamini-Hochberg", "holm": "Holm", "romano_wolf": "Romano-Wolf"}
 
 
 def _local_name(candidate: Candidate) -> str:

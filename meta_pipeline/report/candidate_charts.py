@@ -11,7 +11,14 @@ from meta_pipeline.proposals.candidate import Candidate, SliceEffect
 from meta_pipeline.report.drawings import Bar, intervals_drawing
 from meta_pipeline.report.html import Chart, chart
 from meta_pipeline.report.table import Column, Kind, Table, interval
-from meta_pipeline.report.tables import METHOD_NAMES, METRIC_NAMES, estimate_text, metric_text, size_text
+from meta_pipeline.report.tables import (
+    METHOD_NAMES,
+    METRIC_NAMES,
+    PERCENT_METRICS,
+    estimate_text,
+    metric_text,
+    size_text,
+)
 
 
 def relative_chart(candidate: Candidate) -> Chart | None:
@@ -116,19 +123,13 @@ def slices_chart(slices: Sequence[SliceEffect], *, name: str, title: str) -> Cha
     """Draw the effect in each regime or sub-period; None if there are none."""
     if not slices:
         return None
-    bars = [
-        Bar(
-            label=f"{one.label} ({counted(one.n_days, 'day')})",
-            value=one.estimate,
-            lower=None if one.estimate is None or one.standard_error is None else one.estimate - 2 * one.standard_error,
-            upper=None if one.estimate is None or one.standard_error is None else one.estimate + 2 * one.standard_error,
-        )
-        for one in slices
-    ]
     metric = slices[0].metric
+    in_percent = metric in PERCENT_METRICS
+    bars = [_slice_bar(one, 100.0 if in_percent else 1.0) for one in slices]
     what = f"change of the {METRIC_NAMES.get(metric, metric)}"
     known = any(one.standard_error is not None for one in slices)
-    drawing = intervals_drawing(bars, title=title, axis=f"{what}, ± 2 standard errors" if known else what)
+    axis = f"{what}{', %' if in_percent else ''}{', ± 2 standard errors' if known else ''}"
+    drawing = intervals_drawing(bars, title=title, axis=axis)
     table = Table(
         title=title,
         columns=(
@@ -149,4 +150,20 @@ def slices_chart(slices: Sequence[SliceEffect], *, name: str, title: str) -> Cha
             for one in slices
         ),
     )
-    return chart(drawing, name=name, title=title, says=f"Interval plot: {title.lower()}.", table=table)
+    return chart(drawing, name=name, title=title, says=_slices_said(slices, what, known=known), table=table)
+
+
+def _slice_bar(one: SliceEffect, scale: float) -> Bar:
+    value, error = one.estimate, one.standard_error
+    label = f"{one.label} ({counted(one.n_days, 'day')})"
+    if value is None or error is None:
+        return Bar(label=label, value=None if value is None else scale * value)
+    return Bar(label=label, value=scale * value, lower=scale * (value - 2 * error), upper=scale * (value + 2 * error))
+
+
+def _slices_said(slices: Sequence[SliceEffect], what: str, *, known: bool) -> str:
+    values = [one.estimate for one in slices if one.estimate is not None]
+    kind = "Interval plot" if known else "Dot plot"
+    above = f"above zero in {sum(value > 0 for value in values)} of {len(values)}"
+    missing = len(slices) - len(values)
+    return f"{kind}: {what}, {above}{f', not known in {missing}' if missing else ''}."

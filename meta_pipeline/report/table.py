@@ -37,6 +37,9 @@ class Kind(StrEnum):
 WHOLE: Final = 24
 """Characters up to which a cell is never broken over lines in a terminal."""
 
+NARROW: Final = 44
+"""Characters that stand beside each other on a telephone."""
+
 _FORMATS: Final[Mapping[Kind, Callable[[float], str]]] = {
     Kind.COUNT: lambda value: f"{value:,.0f}",
     Kind.NUMBER: lambda value: f"{value:z.2f}",
@@ -104,6 +107,18 @@ class Table:
     def cells(self) -> list[list[str]]:
         """Return the written cells, row by row."""
         return [[column.text(row[column.key]) for column in self.columns] for row in self.rows]
+
+    @property
+    def is_read_by_row(self) -> bool:
+        """Whether a telephone shows each row as a card: too wide for it, and of words more than of figures.
+
+        A wide table of figures is compared down its columns; it is moved sideways beside its first one.
+        """
+        longest = [max(map(len, column), default=0) for column in zip(*self.cells(), strict=True)]
+        widths = [max(len(column.header), n) for column, n in zip(self.columns, longest, strict=False)]
+        words = sum(not column.is_number for column in self.columns[1:])
+        in_words = max(longest[1:], default=0) > WHOLE or 2 * words > len(self.columns) - 1
+        return in_words and sum(widths) + 2 * len(widths) > NARROW
 
     def first(self, n_rows: int) -> "Table":
         """Return the table cut to its first rows, with a note that says how many are left out."""

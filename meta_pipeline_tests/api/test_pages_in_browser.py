@@ -17,6 +17,7 @@ from meta_pipeline_tests.api.clients import context_of, served, settings_of, tok
 from meta_pipeline_tests.api.every_page import addresses
 from meta_pipeline_tests.api.seeded_pages import seed
 from meta_pipeline_tests.orchestration.browser import page
+from meta_pipeline_tests.report.accessibility import sentences_cut_off
 from meta_pipeline_tests.store.live_book import NOW
 
 AXE = Path(__file__).parents[1] / "report" / "axe" / "axe.min.js"
@@ -159,6 +160,7 @@ def test_every_page_fits_both_widths_in_light_and_dark_and_axe_finds_nothing_ser
                 browser.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
                 if browser.evaluate(WIDEST) > 0:
                     faults.append(f"{one} at {width}: {browser.evaluate(WIDEST)} px too wide")
+                faults += [f"{one} at {width}: cut off: {said}" for said in sentences_cut_off(browser)]
                 # In the sandbox of a report axe would wait for ever; report/test_in_a_browser.py runs it on the file.
                 if (width, scheme) in {(390, "dark"), (1440, "light")} and "/reports/" not in one:
                     faults += [f"{one} {width} {scheme}: {said}" for said in serious(browser)]

@@ -28,6 +28,16 @@ def serious_violations(page: Page) -> list[str]:
     ]
 
 
+def sentences_cut_off(page: Page) -> list[str]:
+    """Return the beginnings of sentences in tables that can be read only after a region was moved sideways."""
+    found: list[str] = page.evaluate(
+        "() => [...document.querySelectorAll('td.long, td.mid')].filter("
+        "cell => cell.checkVisibility() && cell.getBoundingClientRect().right > innerWidth"
+        ").map(cell => cell.textContent.slice(0, 60))"
+    )
+    return found
+
+
 def wider_than_the_window(page: Page) -> int:
     """Return by how many pixels the page itself, and not a region in it, has to be scrolled sideways."""
     return int(page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth"))

@@ -122,7 +122,7 @@ def test_the_first_sentence_says_what_changes_and_what_it_does_to_risk() -> None
 def test_the_effect_comes_with_interval_sample_sizes_and_the_out_of_sample_part_on_its_own() -> None:
     shown = facts(approval_sheet(stored(machine_draft())), "Effect")
     assert shown["Effect"] == "Sharpe ratio +0.31 [+0.05, +0.57] at 90 %, by matched pairs (12 pairs, 1,260 days)"
-    assert shown["Adjusted p-values"] == "benjamini hochberg < 0.001, romano wolf 0.042"
+    assert shown["Adjusted p-values"] == "Benjamini-Hochberg < 0.001, Romano-Wolf 0.042"
     assert shown["Sharpe ratio, by least squares"] == "+0.20 [-0.06, +0.46]"
     assert shown["At the live configuration"].startswith("+0.10")
     assert shown["Expected uplift (Sharpe ratio)"] == "+0.12, realised effect within [-0.20, +0.44]"

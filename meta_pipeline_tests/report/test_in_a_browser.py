@@ -8,7 +8,7 @@ from playwright.sync_api import Browser, Page, Route, sync_playwright
 
 from meta_pipeline_tests.orchestration.browser import ARGUMENTS, chromium_path
 from meta_pipeline_tests.report import documents
-from meta_pipeline_tests.report.accessibility import serious_violations, wider_than_the_window
+from meta_pipeline_tests.report.accessibility import sentences_cut_off, serious_violations, wider_than_the_window
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -83,6 +83,7 @@ def test_a_report_is_whole_accessible_and_asks_for_nothing(
     for summary in page.locator("summary").all():
         summary.click()  # the tables under the charts are looked at, too
     assert serious_violations(page) == []
+    assert sentences_cut_off(page) == []
     page.context.close()
 
 

@@ -107,6 +107,17 @@ def test_a_long_cell_is_folded_and_not_cut_on_a_narrow_terminal() -> None:
     assert flat.count("z") == 200
 
 
+def test_what_is_read_row_by_row_is_told_from_figures_that_are_compared() -> None:
+    said = "exempt, as it reduces risk, from what is in force"
+    assert not table("x").is_read_by_row  # it fits
+    columns = (*table().columns, *(Column(key=key, header=key * 12, kind=Kind.NUMBER) for key in "cdef"))
+    figures: dict[str, Cell] = dict.fromkeys("cdef", 1.0)
+    assert not Table(title="", columns=columns, rows=({"a": "knob", "b": "x", **figures},)).is_read_by_row
+    assert Table(title="", columns=columns, rows=({"a": "knob", "b": said, **figures},)).is_read_by_row
+    words = tuple(Column(key=key, header=key * 12) for key in "cdef")
+    assert Table(title="", columns=words, rows=(figures,)).is_read_by_row
+
+
 def test_times_and_intervals_are_written_for_people() -> None:
     assert day(datetime(2026, 11, 20, 9, 5, tzinfo=UTC)) == "2026-11-20 09:05 UTC"
     assert day(date(2026, 11, 20)) == "2026-11-20"

@@ -49,7 +49,7 @@ def moment(at: object) -> Cell:
     return Cell(text=day(at) or MISSING)  # type: ignore[arg-type]  # a time, a day, or nothing
 
 
-def proposals_grid(records: Sequence[ProposalRecord]) -> Grid:
+def proposals_grid(records: Sequence[ProposalRecord], *, empty: str = "No proposal is in this list.") -> Grid:
     """List proposals, each with a link to its page."""
     return Grid(
         name="Proposals",
@@ -58,7 +58,7 @@ def proposals_grid(records: Sequence[ProposalRecord]) -> Grid:
             *("Expected uplift", "P(better)", "Status", "Author", "Lapses"),
         ),
         rows=tuple(_proposal(one) for one in records),
-        empty="No proposal is in this list.",
+        empty=empty,
     )
 
 
@@ -79,13 +79,13 @@ def _proposal(record: ProposalRecord) -> tuple[Cell, ...]:
     )
 
 
-def changes_grid(records: Sequence[ChangeRecord]) -> Grid:
+def changes_grid(records: Sequence[ChangeRecord], *, empty: str = "No change is in this list.") -> Grid:
     """List applied changes, each with a link to its page."""
     return Grid(
         name="Changes",
         headers=("Change", "Strategy", "Knob", "From → to", "Risk", "Version", "Applied", "By", "Outcome", "State"),
         rows=tuple(_change(one) for one in records),
-        empty="No change is in this list.",
+        empty=empty,
     )
 
 

@@ -94,7 +94,7 @@ def _facts(found: StoredVersion) -> list[tuple[str, str | None]]:
     retired = f"{day(found.retired_at)} by {found.retired_by}: {found.retired_reason}" if found.retired_at else "no"
     return [
         ("address", found.model_id),
-        ("horizon", found.horizon or "-"),
+        ("horizon", found.horizon or "none is named"),
         ("data", f"{found.data_kind}, {counted(found.n_samples, 'decision')}"),
         ("compared with", found.compared_with or "no champion"),
         ("trained", day(found.created_at)),

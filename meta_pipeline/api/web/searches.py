@@ -92,7 +92,11 @@ def _progress(found: StoredSearch) -> dict[str, Any]:
 def _facts(found: StoredSearch) -> list[tuple[str, str | None]]:
     plain = {key: value for key, value in _progress(found).items() if isinstance(value, str | int | float | bool)}
     reason = plain.pop("reason", None) or found.summary.get("reason")
-    shown = [(key.replace("_", " "), _plain(value)) for key, value in plain.items()]
+    for key in ("evaluations", "units"):
+        if f"{key}_planned" in plain:
+            plain[key] = f"{_plain(plain.get(key, 0))} of {_plain(plain.pop(f'{key}_planned'))} planned"
+    shown = [(name, _plain(plain.pop(key))) for key, name in _FACTS.items() if key in plain]
+    shown += [(key.replace("_", " "), _plain(value)) for key, value in plain.items()]
     return [
         ("started", day(found.started_at)),
         ("last written", day(found.updated_at)),
@@ -100,6 +104,19 @@ def _facts(found: StoredSearch) -> list[tuple[str, str | None]]:
         *shown,
         *([("no candidate", str(reason))] if reason else []),
     ]
+
+
+_FACTS: Final = {
+    "finished": "finished",
+    "configurations": "configurations",
+    "evaluations": "evaluations",
+    "units": "units of the resource",
+    "failures": "failures",
+    "best_value": "best value",
+    "live_value": "value of what is live",
+    "cpu_seconds": "processor time, s",
+}
+"""Figure of a search -> what it is called, in the order shown; others follow under their own names."""
 
 
 def _plain(value: str | int | float | bool) -> str:

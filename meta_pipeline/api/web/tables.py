@@ -118,11 +118,11 @@ def _of(value: float | None, unit: str) -> str | None:
 def ranking_table(rankings: Sequence[Mapping[str, Any]]) -> Table:
     """List strategies by their score, and what it is made of."""
     parts = (
-        ("profit_factor_score", "Profit factor"),
-        ("winrate_score", "Win rate"),
-        ("drawdown_score", "Drawdown"),
-        ("volume_score", "Trades"),
-        ("regime_bonus", "Regime"),
+        ("profit_factor_score", "from profit factor"),
+        ("winrate_score", "from win rate"),
+        ("drawdown_score", "from drawdown"),
+        ("volume_score", "from trades"),
+        ("regime_bonus", "from regime"),
     )
     rows: list[Mapping[str, Cell]] = [
         {
@@ -148,7 +148,10 @@ def ranking_table(rankings: Sequence[Mapping[str, Any]]) -> Table:
             Column(key="state", header="Now"),
         ),
         rows=tuple(rows),
-        note="The score is the sum of its five parts; n is the number of closed trades.",
+        note=(
+            "The score is the sum of its five parts; n is the number of closed trades. Edge: of the Sharpe ratio per "
+            "closed trade, after fees; not chosen unless its lower bound is above zero."
+        ),
         empty="No strategy is known in this book.",
     )
 
