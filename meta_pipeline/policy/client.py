@@ -140,6 +140,8 @@ class Decision:
         Codes; the first says where the decision comes from.
     version, epoch
         Of the document behind it; 0 and "" where there is none.
+    equal_share
+        The weight at which a strategy keeps the size it has been trading: one over the allowed of the document.
     """
 
     mode: str
@@ -152,6 +154,7 @@ class Decision:
     reasons: tuple[str, ...]
     version: int = 0
     epoch: str = ""
+    equal_share: float = 1.0
 
     def allows_exit(self) -> bool:
         """Return True: a position may always be closed or reduced."""
@@ -165,6 +168,13 @@ class Decision:
         """Return a strategy's share of the book's risk, 0 for one that is not allowed."""
         share = self.weights.get(strategy_id, 0.0) if strategy_id in self.strategies else 0.0
         return 0.0 if self.reduce_only else share
+
+    def size_factor(self, strategy_id: str) -> float:
+        """Return what part of the size it has been trading a strategy may trade now, 0..1, by the weights.
+
+        Below 1 where the book is over its risk budget, or other strategies do better; never above.
+        """
+        return min(self.weight(strategy_id) / self.equal_share, 1.0)
 
     def check_entry(
         self,
@@ -201,6 +211,8 @@ class Decision:
             yield f"only exits are allowed ({', '.join(self.reasons)})"
         if strategy_id not in self.strategies:
             yield f"strategy {strategy_id!r} is not allowed"
+        if not self.weight(strategy_id) > 0.0:
+            yield f"strategy {strategy_id!r} has no share of the book's risk"
         if self.symbols is not None and symbol not in self.symbols:
             yield f"symbol {symbol!r} is not allowed"
         if not _is_number(confidence) or not limits["min_confidence"] <= confidence <= 1.0:
@@ -731,6 +743,7 @@ def _tighter(a: Decision, b: Decision) -> Decision:
         symbols=symbols,
         weights={name: min(a.weights.get(name, 0.0), b.weights.get(name, 0.0)) for name in strategies},
         reasons=b.reasons,
+        equal_share=max(a.equal_share, b.equal_share),
     )
 
 
@@ -742,7 +755,8 @@ def _differ(a: Decision, b: Decision) -> bool:
     def said(one: Decision) -> tuple[object, ...]:
         symbols = None if one.symbols is None else frozenset(one.symbols)
         weights = {name: one.weights.get(name, 0.0) for name in one.strategies}
-        return one.mode, one.reduce_only, one.halted, dict(one.limits), frozenset(one.strategies), symbols, weights
+        flags = one.mode, one.reduce_only, one.halted, one.equal_share
+        return *flags, dict(one.limits), frozenset(one.strategies), symbols, weights
 
     return said(a) != said(b)
 
@@ -833,7 +847,7 @@ def _document(body: Mapping[str, Any], digest: str) -> Document:
     halted, reduce_only = body["halt"]["active"], body["reduce_only"]
     if not isinstance(halted, bool) or not isinstance(reduce_only, bool):
         raise TypeError("halt and reduce_only must be true or false")
-    strategies = _names(body["allowed_strategies"])
+    strategies = _names(body["allowed_strategies"])[: MODE_STRATEGIES[mode]]
     symbols = None if body["allowed_symbols"] is None else _names(body["allowed_symbols"])
     weights = {name: min(float(_number(body["weights"], name)), 1.0) for name in strategies}
     issued, stale, expires = (_instant(body[name]) for name in ("issued_at", "stale_at", "expires_at"))
@@ -854,6 +868,7 @@ def _document(body: Mapping[str, Any], digest: str) -> Document:
         symbols=symbols,
         weights=weights,
         reasons=(),
+        equal_share=1.0 / max(len(strategies), 1),
     )
     text = canonical(body)
     return Document(text, digest, body["epoch"], version, issued, stale, expires, decision)

@@ -22,7 +22,7 @@ from meta_pipeline.policy.parameters import LIMITS, Limits
 from meta_pipeline.policy.risk_budget import BUDGET, expected_shortfall, scale_to_budget
 from meta_pipeline.policy.risk_mode import ModeDecision, ModeState, decide_mode
 from meta_pipeline.policy.scores import Flags, Floats, StrategyTable, classic_scores, edge_bounds, objections, suits
-from meta_pipeline.policy.selection import Selection, choose, choose_classic
+from meta_pipeline.policy.selection import Selection, choose, choose_classic, most_of
 
 FEWEST_TRADES: Final = 10
 WEIGHT_DAYS: Final = 60
@@ -159,7 +159,7 @@ def evaluate(inputs: Inputs, rules: Rules = DEFAULT_RULES) -> Evaluation:
         reasons.append(Reason(code="ceiling", text=f"{decision.mode} is held down to {mode} by the configuration"))
     scores, selection = _select(inputs, rules, mode)
     halted = inputs.halt is not None
-    chosen = () if halted else _with_admitted(selection, inputs, rules)
+    chosen = () if halted else _with_admitted(selection, inputs, most_of(mode, rules.max_strategies))
     weights, shortfall = _weights(inputs, chosen, mode)
     names = tuple(inputs.table.strategy_ids[index] for index in chosen)
     counts = Counter(selection.codes.tolist())
@@ -236,10 +236,10 @@ def _select(inputs: Inputs, rules: Rules, mode: RiskMode) -> tuple[Floats, Selec
     return bounds, chosen
 
 
-def _with_admitted(selection: Selection, inputs: Inputs, rules: Rules) -> tuple[int, ...]:
+def _with_admitted(selection: Selection, inputs: Inputs, most: int) -> tuple[int, ...]:
     """Add the strategies that a person let in, within the cap; only those without a record need it."""
     newcomers = np.flatnonzero(inputs.admitted & (selection.codes == "too_few_trades")).tolist()
-    return tuple([*selection.chosen, *newcomers][: max(rules.max_strategies, 0)])
+    return tuple([*selection.chosen, *newcomers][:most])
 
 
 def _weights(inputs: Inputs, chosen: Sequence[int], mode: RiskMode) -> tuple[tuple[float, ...], float | None]:

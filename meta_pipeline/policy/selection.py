@@ -49,7 +49,7 @@ def choose_classic(scores: Floats, objections: NDArray[np.str_], *, mode: RiskMo
     """Choose the best documented scores above 0.3, up to the cap of the mode and `most`."""
     codes = _coded(objections)
     codes[(codes == "") & ~(scores > CLASSIC_FLOOR + TOLERANCE_OF_SCORE)] = "low_score"
-    return _best(scores, codes, cap=_cap(mode, most))
+    return _best(scores, codes, cap=most_of(mode, most))
 
 
 def choose(
@@ -76,7 +76,7 @@ def choose(
     codes[(codes == "") & np.isnan(bounds)] = "no_variation"
     codes[(codes == "") & ~suitable] = "not_for_this_regime"
     codes[(codes == "") & ~(bounds > 0.0)] = "edge_not_proven"
-    cap = _cap(mode, most)
+    cap = most_of(mode, most)
     chosen: list[int] = []
     standard: list[Floats] = []
     candidates = np.flatnonzero(codes == "")
@@ -110,7 +110,8 @@ def _best(scores: Floats, codes: NDArray[np.str_], *, cap: int) -> Selection:
     return Selection(chosen=tuple(ranked[:cap].tolist()), codes=codes)
 
 
-def _cap(mode: RiskMode, most: int) -> int:
+def most_of(mode: RiskMode, most: int) -> int:
+    """Return how many strategies may be allowed: the cap of the mode, and the configured one."""
     return max(min(MOST[mode], most), 0)
 
 

@@ -80,9 +80,10 @@ def stakes(bot: Any, **changes: Any) -> float:
     return float(safe_wrapper(bot.custom_stake_amount, STAKE["proposed_stake"])(**{**STAKE, **changes}))
 
 
-def adjusts(bot: Any, wanted: Any) -> Any:
+def adjusts(bot: Any, wanted: Any, *, stake: Any = 100.0, min_stake: float | None = 10.0) -> Any:
     bot.wanted = wanted
-    return safe_wrapper(bot.adjust_trade_position, None)(trade=SimpleNamespace(pair="X", enter_tag=None))
+    trade = SimpleNamespace(pair="X", enter_tag=None, stake_amount=stake)
+    return safe_wrapper(bot.adjust_trade_position, None)(trade=trade, min_stake=min_stake)
 
 
 def allowed() -> Any:
@@ -164,3 +165,58 @@ def test_a_position_grows_only_if_an_entry_is_allowed_and_shrinks_always() -> No
     assert adjusts(Both(World().client), -50.0) == -50.0
     assert adjusts(Both(Broken()), (-50.0, "out")) == (-50.0, "out")
     assert adjusts(Bot(allowed()), 100.0) is None
+
+
+def test_what_a_position_has_already_at_risk_counts_when_it_grows() -> None:
+    bot = Both(allowed())
+    assert adjusts(bot, 100.0, stake=650.0) == 100.0  # 0.75 % in all
+    assert adjusts(bot, 100.0, stake=651.0) is None
+    assert adjusts(bot, 100.0, stake=None) is None
+    assert adjusts(bot, 100.0, stake=float("nan")) is None
+    assert adjusts(bot, 100.0, stake=600.0, min_stake=151.0) is None  # freqtrade would make it 151
+    assert adjusts(bot, 100.0, stake=600.0, min_stake=None) == 100.0
+
+
+def test_a_stake_is_cut_to_the_strategys_weight() -> None:
+    half = World().settled(document(weights={"A": 0.25, "B": 0.5})).client
+    assert stakes(Bot(half), proposed_stake=400.0) == 200.0
+    none = World().settled(document(weights={"A": 0.0, "B": 0.5})).client
+    assert stakes(Bot(none), proposed_stake=400.0) == 0.0
+    assert enters(Bot(none), amount=0.1) is False
+
+
+def test_leverage_counts_once_and_only_for_the_entry_that_was_sized_with_it() -> None:
+    bot = Bot(allowed())
+    assert stakes(bot, leverage=5.0) == pytest.approx(750.0)
+    assert enters(bot, amount=37.5) is True  # 3,750 in the market on 750 of margin
+    assert enters(bot, amount=38.0) is False
+    assert enters(bot, amount=37.5, pair="Y") is False
+    for unusable in (float("nan"), float("inf"), 0.0):
+        stakes(bot, leverage=unusable)
+        assert enters(bot, amount=37.5) is False
+
+
+def waits_in_vain(bot: Any) -> Any:
+    asked = {"pair": "X", "trade": None, "order": None, "current_time": None}
+    return safe_wrapper(bot.check_entry_timeout, False)(**asked)
+
+
+def test_an_entry_that_waits_for_its_price_is_given_up_when_the_book_is_halted() -> None:
+    halt = {"active": True, "by": "a", "reason": "b", "since": None}
+    halted = World().settled(document()).given(document(2, halt=halt)).client
+    assert waits_in_vain(Bot(halted)) is True
+    assert waits_in_vain(Bot(allowed())) is False
+    assert waits_in_vain(Bot(Broken())) is False
+
+
+def test_a_strategy_that_hides_the_mixin_cannot_be_defined() -> None:
+    with pytest.raises(TypeError, match="Careless hides confirm_trade_entry of PolicyMixin"):
+
+        class Careless(PolicyMixin):
+            def confirm_trade_entry(self, *_: Any, **__: Any) -> bool:
+                return True
+
+    with pytest.raises(TypeError, match="hides confirm_trade_entry, custom_stake_amount, adjust_trade_position"):
+
+        class Reversed(Own, PolicyMixin):  # type: ignore[misc]
+            """The mixin last: nobody would ask it."""
