@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from meta_pipeline.canonical import ABSENT, level_key
+from meta_pipeline.counted import counted
 from meta_pipeline.errors import (
     Blocked,
     Conflict,
@@ -253,10 +254,10 @@ def within_budget(s: Situation) -> Check:
         return Check(name="budget", passed=False, error=OverBudget, text=text)
     spent, limit, hours = s.budget.spent, s.budget.limit, s.budget.window / timedelta(hours=1)
     if spent < limit:
-        return _passed("budget", f"{spent} of at most {limit} changes within {hours:g} hours are used")
+        return _passed("budget", f"{spent} used of at most {counted(limit, 'change')} within {counted(hours, 'hour')}")
     text = (
-        f"{s.record.draft.strategy_id} has had {spent} changes within {hours:g} hours, and may have {limit}; "
-        "wait, or raise its limit with: meta-pipeline strategies limit"
+        f"{s.record.draft.strategy_id} has had {counted(spent, 'change')} within {counted(hours, 'hour')}, and may "
+        f"have {limit}; wait, or raise its limit with: meta-pipeline strategies limit"
     )
     return Check(name="budget", passed=False, error=OverBudget, text=text)
 
