@@ -205,7 +205,7 @@ def _compared(
         _against(
             "buy and hold",
             matrix,
-            None if buy_and_hold is None else np.nan_to_num(buy_and_hold[days]),
+            None if buy_and_hold is None else buy_and_hold[days],
             names,
             "the returns of holding the markets are not known here",
         ),
@@ -220,8 +220,10 @@ def _compared(
 
 
 def _against(name: str, matrix: Floats, benchmark: Floats | None, names: Sequence[str], why: str) -> Against:
-    if benchmark is None:
+    known = np.zeros(len(matrix), dtype=bool) if benchmark is None else np.isfinite(benchmark)
+    if benchmark is None or not known.any():
         return Against(benchmark=name, missing=why)
+    matrix, benchmark = matrix[known], benchmark[known]  # a day that is not known is no day without a return
     moving = np.flatnonzero(matrix.std(axis=0) > 0)
     try:
         tested = superior_predictive_ability(matrix[:, moving], benchmark, n_draws=N_DRAWS, seed=SEED)

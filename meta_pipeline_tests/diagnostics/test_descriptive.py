@@ -81,6 +81,16 @@ def test_the_panel_says_what_beats_which_benchmark_and_which_knob_matters() -> N
     canonical_json(found.to_json())
 
 
+def test_days_on_which_holding_is_not_known_are_left_out_and_not_taken_for_days_without_a_return() -> None:
+    panel = crossed({(0, 0): 0.0, (1, 0): 2.5}, n_days=600, markets=2)
+    holding = panel.returns[:, 1::2].mean(axis=1)  # as good as the better one of the two
+    holding[:300] = np.nan
+    _, found = described(panel, buy_and_hold=holding).against
+    assert found.missing is None
+    assert found.n_compared == 2
+    assert found.better == ()
+
+
 def test_without_returns_every_view_says_why() -> None:
     panel = crossed({(0, 0): 0.0, (1, 0): 1.0})
     bare = panel_of(np.full((0, 0), np.nan), [])
