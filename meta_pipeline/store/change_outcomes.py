@@ -13,9 +13,8 @@ from sqlalchemy import Connection, Row, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from meta_pipeline import failpoints
-from meta_pipeline.errors import InputError
+from meta_pipeline.errors import InputError, MetaPipelineError
 from meta_pipeline.outcomes.judgement import FIGURES, Judgement, Verdict, judge_outcome
-from meta_pipeline.outcomes.plan import rule_in
 from meta_pipeline.proposals.identity import MACHINE_ACTOR
 from meta_pipeline.proposals.outcome_rule import OutcomeRule
 from meta_pipeline.proposals.states import Status
@@ -32,6 +31,7 @@ from meta_pipeline.store.outcome_days import (
     source_of,
     span_of,
 )
+from meta_pipeline.store.outcome_rules import fixed_rule
 from meta_pipeline.store.schema import config_change_log
 from meta_pipeline.store.schema_outcomes import change_outcomes
 from meta_pipeline.store.transactions import in_transaction
@@ -114,6 +114,8 @@ def judge_change(
     ------
     InputError
         If the replay cannot be loaded or used, or simulated days are asked of a source that has only real ones.
+    ContentTampered
+        If the outcome rule is not the one that was approved, or a configuration not what was hashed.
     """
     with database.connect() as connection:
         batch = applied_with(connection, change_id)
@@ -148,7 +150,7 @@ def judge_change(
 
 def _rules_of(connection: Connection, batch: Sequence[changes.ChangeRecord]) -> tuple[OutcomeRule | None, ...]:
     """Return the different outcome rules that were fixed for changes applied together."""
-    found = [rule_in(proposal_rows.get(connection, change.proposal_id).draft) for change in batch]
+    found = [fixed_rule(connection, change.proposal_id) for change in batch]
     return tuple(rule for number, rule in enumerate(found) if rule not in found[:number])
 
 
@@ -328,7 +330,10 @@ def _over(connection: Connection, batch: Sequence[changes.ChangeRecord], latest:
     span = span_of(connection, batch[-1].strategy_id, batch[-1].new_version)
     if span.last is not None and latest.judged_until >= span.last:
         return True
-    rules = _rules_of(connection, batch)
+    try:
+        rules = _rules_of(connection, batch)
+    except MetaPipelineError:
+        return False  # who judges it hears why it cannot be
     return len(rules) > 1 or rules[0] is None or latest.n_days >= rules[0].evaluation_days
 
 

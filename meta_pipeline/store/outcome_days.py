@@ -12,8 +12,8 @@ import numpy as np
 from sqlalchemy import Connection, select
 
 from meta_pipeline.backtests.replaying import Replayed, load_replay, replay_named
-from meta_pipeline.canonical import JsonValue
-from meta_pipeline.errors import InputError
+from meta_pipeline.canonical import JsonValue, digest
+from meta_pipeline.errors import ContentTampered, InputError
 from meta_pipeline.outcomes.control import BeforeAndAfter, Control, difference_in_differences
 from meta_pipeline.outcomes.days import Days, DaySource, Labels, lab_source
 from meta_pipeline.outcomes.paired import MarketDays
@@ -82,11 +82,25 @@ def span_of(connection: Connection, strategy_id: str, version: int) -> Span:
 
 
 def config_of(connection: Connection, strategy_id: str, version: int) -> Mapping[str, JsonValue]:
-    """Return the configuration of a version."""
+    """Return the configuration of a version.
+
+    Raises
+    ------
+    ContentTampered
+        If it is not what was hashed when it went live.
+    """
     columns = config_versions.c
-    found: Mapping[str, JsonValue] = connection.execute(
-        select(columns.config_json).where(columns.strategy_id == strategy_id, columns.version == version)
-    ).scalar_one()
+    row = connection.execute(
+        select(columns.config_json, columns.config_digest).where(
+            columns.strategy_id == strategy_id, columns.version == version
+        )
+    ).one()
+    if digest(row.config_json) != row.config_digest:
+        raise ContentTampered(
+            f"version {version} of {strategy_id} is not what was hashed when it went live; compare with a backup, and "
+            "look for who changed it in the database"
+        )
+    found: Mapping[str, JsonValue] = row.config_json
     return found
 
 

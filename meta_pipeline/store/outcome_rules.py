@@ -1,9 +1,16 @@
-"""The outcome rule that new proposals of a strategy get: from the settings, and the markets of its runs."""
+"""Outcome rules: the one that new proposals of a strategy get, and the one that was approved with a proposal."""
+
+import json
 
 from sqlalchemy import Connection, select
 
+from meta_pipeline.canonical import canonical_json
+from meta_pipeline.errors import ContentTampered
+from meta_pipeline.outcomes.plan import rule_in
+from meta_pipeline.proposals.digests import text_digest
 from meta_pipeline.proposals.outcome_rule import OutcomeRule
 from meta_pipeline.settings import Settings
+from meta_pipeline.store import proposal_rows
 from meta_pipeline.store.schema import backtest_runs
 
 
@@ -43,3 +50,23 @@ def outcome_rule(
         regime_fall=settings.outcome_regime_fall,
         markets=markets,
     )
+
+
+def fixed_rule(connection: Connection, proposal_id: str) -> OutcomeRule | None:
+    """Return the outcome rule that was approved with a proposal, or None if there was none.
+
+    Raises
+    ------
+    ContentTampered
+        If the stored rule is not the one in the content that the approval names.
+    """
+    record = proposal_rows.get(connection, proposal_id)
+    approval = proposal_rows.approval_of(connection, proposal_id)
+    approved = None if approval is None else approval.body_digest
+    in_body = json.loads(record.body).get("outcome_rule")
+    if text_digest(record.body) != approved or canonical_json(in_body) != canonical_json(record.draft.outcome_rule):
+        raise ContentTampered(
+            f"the outcome rule of proposal {proposal_id} is not the one that was approved with it, so its change is "
+            "not judged; look for who changed it in the database, and restore the row from a backup"
+        )
+    return rule_in(record.draft)

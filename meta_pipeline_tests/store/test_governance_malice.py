@@ -5,13 +5,11 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from meta_pipeline import errors
 from meta_pipeline.proposals.draft import ProposalRecord
-from meta_pipeline.store import (
-    approvers,
-    governance,
-)
+from meta_pipeline.store import approvers, change_outcomes, changes, governance, judging
 from meta_pipeline.store.database import Database
 from meta_pipeline_tests.store.governed import (
     NOW,
@@ -21,12 +19,14 @@ from meta_pipeline_tests.store.governed import (
     by_hand,
     contents,
     decide,
+    declare,
     live,
     prepare,
     propose,
     status,
 )
 from meta_pipeline_tests.store.invariants import check_invariants
+from meta_pipeline_tests.store.known_truth import hand_in_runs, settings
 
 pytestmark = pytest.mark.database
 
@@ -134,3 +134,33 @@ def test_an_old_approval_that_is_played_again_approves_nothing(database: Databas
     with pytest.raises(errors.IllegalTransition):
         apply(database, record)
     assert contents(database) == before
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        """meta_config_proposals SET outcome_rule = jsonb_set(outcome_rule, '{minimum_days}', '5')""",
+        """meta_config_proposals SET outcome_rule = '{"metric": "nothing"}'""",
+        "meta_config_proposals SET outcome_rule = NULL",
+        """meta_config_proposals SET body = replace(body, 'sharpe_ratio', 'mean_return'),
+            outcome_rule = jsonb_set(outcome_rule, '{metric}', '"mean_return"')""",
+        """config_versions SET config_json = jsonb_set(config_json, '{risk,max_vol}', '0.9')""",
+    ],
+)
+def test_who_changes_the_rule_or_the_control_afterwards_has_nothing_judged_and_stops_none_of_the_others(
+    database: Database, change: str
+) -> None:
+    prepare(database)
+    declare(database, "OTHER")
+    hand_in_runs(database, "STRAT", "OTHER")
+    bad, good = applied(database), applied(database, strategy_id="OTHER")
+    with database.begin() as connection:
+        connection.execute(text("SET LOCAL session_replication_role = replica"))  # as who owns the database can
+        assert connection.execute(text(f"UPDATE {change} WHERE strategy_id = 'STRAT'")).rowcount
+    night = judging.judge_all(database, now=NOW + timedelta(days=100), settings=settings(auto_revert=True))
+    assert [one.change_id for one in night.judged] == [good]
+    assert list(night.failed) == [bad]
+    assert night.failed[bad].startswith("ContentTampered: ")
+    with database.connect() as connection:
+        assert change_outcomes.latest_look(connection, bad) is None
+        assert changes.get(connection, bad).outcome_verdict is None
