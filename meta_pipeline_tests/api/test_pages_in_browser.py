@@ -1,5 +1,6 @@
 """The web pages in a headless Chromium that reaches nothing but this machine's loopback."""
 
+import re
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -16,12 +17,19 @@ from meta_pipeline.store.database import Database
 from meta_pipeline_tests.api.clients import context_of, served, settings_of, token_of
 from meta_pipeline_tests.api.every_page import addresses
 from meta_pipeline_tests.api.seeded_pages import seed
-from meta_pipeline_tests.orchestration.browser import page
+from meta_pipeline_tests.orchestration.browser import keep, page
 from meta_pipeline_tests.report.accessibility import sentences_cut_off
 from meta_pipeline_tests.store.live_book import NOW
 
 AXE = Path(__file__).parents[1] / "report" / "axe" / "axe.min.js"
 WIDEST = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+
+
+LOOKED_AT = {(390, "dark"), (1440, "light")}
+
+
+def _file_name(address: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", address.removeprefix("/pages/").lower())[:60].strip("-")
 
 
 class Watch:
@@ -161,8 +169,10 @@ def test_every_page_fits_both_widths_in_light_and_dark_and_axe_finds_nothing_ser
                 if browser.evaluate(WIDEST) > 0:
                     faults.append(f"{one} at {width}: {browser.evaluate(WIDEST)} px too wide")
                 faults += [f"{one} at {width}: cut off: {said}" for said in sentences_cut_off(browser)]
+                if (width, scheme) in LOOKED_AT:
+                    keep(browser, f"pages/{_file_name(one)}-{width}-{scheme}")
                 # In the sandbox of a report axe would wait for ever; report/test_in_a_browser.py runs it on the file.
-                if (width, scheme) in {(390, "dark"), (1440, "light")} and "/reports/" not in one:
+                if (width, scheme) in LOOKED_AT and "/reports/" not in one:
                     faults += [f"{one} {width} {scheme}: {said}" for said in serious(browser)]
         assert faults == []
         browser.goto(f"{address}/pages/inbox")

@@ -15,6 +15,16 @@ ARGUMENTS = (
 )
 
 
+SCREENSHOTS = Path(__file__).parents[2] / "artifacts" / "screenshots"
+"""Where CI keeps what its browsers saw, for people to look at; git does not."""
+
+
+def keep(page: Page, name: str) -> None:
+    """Keep in CI what a page looks like, from top to bottom."""
+    if os.environ.get("CI") == "true":
+        page.screenshot(path=SCREENSHOTS / f"{name}.jpeg", type="jpeg", quality=60, full_page=True)
+
+
 def chromium_path() -> str | None:
     """Where Chromium is; None if it is not installed."""
     named = os.environ.get("CHROMIUM", "")

@@ -25,7 +25,7 @@ from meta_pipeline.store.database import Database
 from meta_pipeline.store.url import Address
 from meta_pipeline_tests.hyperband.test_search import done
 from meta_pipeline_tests.orchestration import search_jobs
-from meta_pipeline_tests.orchestration.browser import page
+from meta_pipeline_tests.orchestration.browser import keep, page
 from meta_pipeline_tests.orchestration.builders import allow
 from meta_pipeline_tests.orchestration.deployment import SHARDS, STRATEGIES, WITHIN, Deployment, deployed, rows
 from meta_pipeline_tests.orchestration.test_search_job import begun, found, run_config
@@ -108,6 +108,7 @@ def the_graph_is_there(browser: Page, deployment: Deployment) -> None:
     for name in ("backtest_aggregates", "diagnostics_report", "proposals", "approvals", "live_config", "msc_policy"):
         expect(browser.get_by_role("button", name=name).first).to_be_visible(timeout=60 * SECONDS)
     expect(browser.get_by_role("button", name="Materialize all")).to_be_visible()
+    keep(browser, "dagster/asset-graph")
 
 
 def an_asset_is_materialised(browser: Page, deployment: Deployment) -> None:
@@ -138,6 +139,7 @@ def launch_waits_for_a_name_and_a_verdict(browser: Page) -> None:
     # Both messages are there: the form was checked, and Launch is disabled for want of a name and a verdict.
     expect(browser.get_by_text('decision must not be None. Expected "Verdict"')).to_be_visible(timeout=60 * SECONDS)
     expect(browser.get_by_text('approver must not be None. Expected "String"')).to_be_visible()
+    keep(browser, "dagster/launchpad")
     expect(launch).to_be_disabled()
     type_after(browser, "approver:", " Bob")
     expect(browser.get_by_text('approver must not be None. Expected "String"')).to_be_hidden(timeout=30 * SECONDS)
