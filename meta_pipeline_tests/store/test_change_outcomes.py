@@ -11,6 +11,7 @@ from meta_pipeline import failpoints
 from meta_pipeline.errors import InputError
 from meta_pipeline.outcomes.scorecard import JOINT
 from meta_pipeline.proposals.states import Status
+from meta_pipeline.report.approval import TrackRecord
 from meta_pipeline.report.outcomes import scorecard_table, track_record
 from meta_pipeline.store import auto_revert, change_outcomes, changes, governance, judging, scorecards
 from meta_pipeline.store.applied_together import applied_with
@@ -190,11 +191,8 @@ def test_those_of_one_type_are_one_outcome_against_the_sum_of_their_claims_and_t
     assert [one.verdicts for one in alone] == [{"KEEP": 1}] * 2
     assert (joint.proposal_type, joint.n_changes, joint.n_joint, joint.verdicts) == (JOINT, 2, 0, {"KEEP": 2})
     assert (joint.n_realised, joint.claimed, joint.realised) == (1, 0.4, judged.look.estimate)
-    told = track_record(scores, "risk_reduction")
-    assert told is not None
-    assert (told.n_outcomes, told.n_joint) == (0, 1)
-    assert told.jointly is not None
-    assert (told.jointly.n_outcomes, told.jointly.realised) == (1, judged.look.estimate)
+    across = TrackRecord(n_outcomes=1, claimed=0.4, realised=judged.look.estimate)
+    assert track_record(scores, "risk_reduction") == TrackRecord(n_outcomes=0, n_joint=1, jointly=across)
     assert track_record(scores, "another") is None
     shown = scorecard_table(scores)
     assert [row[-1] for row in shown.cells()] == ["1 KEEP; 1 of them jointly", "1 KEEP; 1 of them jointly", "2 KEEP"]
