@@ -10,6 +10,11 @@ def small() -> JobDefinition:
     return search_job("small_search", waves=3)
 
 
+def first_wave() -> JobDefinition:
+    """One wave alone: the first rung, in as many processes as the run's configuration says."""
+    return search_job("first_wave", waves=1)
+
+
 def small_celery() -> JobDefinition:
     """The same on Celery."""
     from meta_pipeline.orchestration.search_celery import celery_search_job

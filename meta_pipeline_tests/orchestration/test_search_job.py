@@ -1,8 +1,9 @@
-"""A search as a Dagster job, in one process. On Celery workers it runs in test_separate_processes.py."""
+"""A search as a Dagster job, in one process and in several. On Celery it runs in test_separate_processes.py."""
 
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import pytest
 
 from meta_pipeline.hyperband.ledger import create_or_open, ledger_digest, open_existing
@@ -60,6 +61,34 @@ def test_in_one_process_the_job_finds_what_the_search_finds_and_again_it_does_no
     again = search_jobs.small().execute_in_process(run_config=run_config("toy one"))
     assert again.success  # without a batch, every wave goes by
     assert not [event for event in again.all_events if (event.step_key or "").startswith("evaluate")]
+
+
+@pytest.mark.slow
+def test_a_process_of_dagster_that_is_killed_costs_one_evaluation_and_another_executor_goes_on(
+    database: Database, home: Path, tmp_path: Path
+) -> None:
+    died, log = tmp_path / "died", tmp_path / "log"
+    settings = begun(database, "toy two", toy={"dies": str(died), "log": str(log)})
+    # Imported once for all processes.
+    ready = ["dagster._core.executor.multiprocess", "dagster._core.storage.event_log.sqlite.sqlite_event_log"]
+    ready += [search_jobs.__name__, search_batches.__name__, "meta_pipeline.store.search_storage", toy.__name__]
+    two = {"max_concurrent": 2, "start_method": {"forkserver": {"preload_modules": ready}}}
+    with dg.DagsterInstance.local_temp(str(home)) as instance:
+        first = dg.execute_job(
+            dg.reconstructable(search_jobs.first_wave),
+            instance=instance,
+            run_config=run_config("toy two", multiprocess=two),
+        )
+    assert first.success
+    assert died.exists()
+    steps = {event.step_key for event in first.all_events}
+    assert {"evaluate_1[b0]", "evaluate_1[b1]"} <= steps
+    rung = settings.hyperband.brackets[0].rungs[0]
+    assert len(log.read_text().splitlines()) == rung.configurations + 1
+    assert search_jobs.small().execute_in_process(run_config=run_config("toy two")).success
+    straight = ledger_digest(done(tmp_path / "straight", resource=3))
+    assert found(database, "toy two") == (straight, straight)
+    assert len(log.read_text().splitlines()) == settings.hyperband.evaluations + 1
 
 
 def test_batches_are_long_enough_to_be_worth_an_operation_and_together_are_all_there_is(tmp_path: Path) -> None:
