@@ -9,7 +9,7 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python; do \
 export DAGSTER_HOME := $(CURDIR)/dagster_home
 # Images like to set this; then each process compiles Dagster and pandas anew, which takes longer than what it is for.
 unexport PYTHONDONTWRITEBYTECODE
-# A file is one worker's: what its tests share is made once. One worker more than cores: browsers and servers are waited for.
+# A file is one worker's: what its tests share is made once. More workers than cores: browsers and servers are waited for.
 TEST_WORKERS ?= -n 3 --dist loadfile --no-loadscope-reorder
 UV := $(BIN)/uv pip install --quiet --python $(BIN)/python
 
@@ -31,8 +31,9 @@ run: install ## the whole loop once, on real prices: backtests, meta-model, risk
 tour: install ## approve one proposal through the gate, apply it, look at it, revert it
 	@PATH="$(CURDIR)/$(BIN):$$PATH" scripts/tour
 
+# One thread of linear algebra per worker: with more threads than cores, each small product waits for its other half.
 test: install-dev ## every test; with CI=true nothing may be skipped
-	@$(BIN)/python -m pytest $(TEST_WORKERS) --durations 10
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(TEST_WORKERS) --durations 10
 
 test-faults: install-dev ## faults at every step of governance, random sequences; writes docs/reliability.md; DEPTH=quick: less
 	@$(BIN)/python -m meta_pipeline_tests.faults --depth $(or $(DEPTH),deep) --minutes $(or $(MINUTES),10)
