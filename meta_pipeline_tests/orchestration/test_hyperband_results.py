@@ -46,10 +46,19 @@ def test_the_week_ends_in_a_verdict_with_its_pictures_and_the_same_week_again_co
     assert "deflated Sharpe ratio" in {record.data["Gate"] for record in gates}
     for picture in ("rungs and promotions", "parallel coordinates", "importance", "in sample against out of sample"):
         assert str(shown[picture].value).startswith("!["), picture
+    (seen,) = [
+        event.asset_observation_data.asset_observation
+        for event in done.all_events
+        if event.event_type is dg.DagsterEventType.ASSET_OBSERVATION
+    ]
+    assert seen.description == "iteration 1/1, bracket 0, rung 3 begins"  # while it ran, after the first of two
+    assert str(seen.metadata["rungs and promotions"].value).startswith("![the rungs of FOREST_SP500-2004-12-31-r3")
+    assert seen.metadata["evaluations"].value == 5
     (quiet,) = done.get_asset_check_evaluations()
     assert quiet.passed
     name = str(shown["search"].value)
     assert name.startswith("FOREST_SP500-2004-12-31-r3")
+    assert f"(http://127.0.0.1:8000/pages/search?name={name})" in str(shown["on the pages"].value)
     with database.connect() as connection:
         stored = search.get(connection, name)
         assert stored.verdict is not None

@@ -4,13 +4,14 @@ import os
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlencode
 
 import dagster as dg
 
 from meta_pipeline.counted import counted
 from meta_pipeline.errors import Blocked, MetaPipelineError, NotFound
 from meta_pipeline.orchestration.assets import GROUP, RESEARCH, WEEKLY
-from meta_pipeline.orchestration.metadata import commands_value, picture_value, table_value
+from meta_pipeline.orchestration.metadata import commands_value, on_the_pages, picture_value, table_value
 from meta_pipeline.orchestration.resources import DatabaseResource
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from meta_pipeline.hyperband.executors import Executor
     from meta_pipeline.hyperband.progress import Progress
     from meta_pipeline.hyperband.results import SearchResult
+    from meta_pipeline.hyperband.search import Search
     from meta_pipeline.hyperband.search_settings import SearchSettings
     from meta_pipeline.report.files import ProposalReports
 
@@ -105,7 +107,7 @@ def hyperband_results(
         search = Search(ledger, place.checkpoints, worker=context.run.run_id, clock=time.time)
         try:
             with _executor(config.workers) as executor:
-                search.run(executor, on_progress=_lines(context.log.info, wanted))
+                search.run(executor, on_progress=_progress_of(context, search))
         except BaseException as error:
             if not is_outage(error):
                 recorded()
@@ -117,7 +119,13 @@ def hyperband_results(
     proposed = _propose(config, wanted.name, verdict, database)
     halves = _halves(result, place.checkpoints.build())
     return dg.MaterializeResult(
-        metadata=_metadata(result, verdict, proposed, halves),
+        metadata={
+            **_metadata(result, verdict, proposed, halves),
+            **on_the_pages(
+                database.settings,
+                (("this search", f"search?{urlencode({'name': result.settings.name})}"), ("every search", "searches")),
+            ),
+        },
         data_version=dg.DataVersion(result.digest),
         check_results=[_quiet(config.strategy, database)],
     )
@@ -149,6 +157,49 @@ def _executor(workers: int) -> "Executor":
 
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return InProcess() if workers == 1 else LocalPool(workers or cores)
+
+
+def _progress_of(context: dg.AssetExecutionContext, search: "Search") -> "Callable[[Progress], None]":
+    """Return what keeps the run's page up to date: lines in the log, and a picture after every bracket."""
+    line = _lines(context.log.info, search.settings)
+    picture = _pictures(context.log_event, search)
+
+    def on_progress(progress: "Progress") -> None:
+        line(progress)
+        picture(progress)
+
+    return on_progress
+
+
+def _pictures(log: Callable[[dg.AssetObservation], object], search: "Search") -> "Callable[[Progress], None]":
+    """Return what logs the rungs as they are, whenever the work has come to another bracket."""
+    from meta_pipeline.hyperband.results import result_of
+    from meta_pipeline.report.search_pictures import rungs_picture
+
+    at: list[tuple[int | None, int | None]] = []
+
+    def on_progress(progress: "Progress") -> None:
+        where = (progress.iteration, progress.bracket)
+        if progress.iteration is None or progress.iteration < 0 or where in at:
+            return
+        at.append(where)
+        if len(at) == 1:
+            return  # the first that this run works at: nothing is finished yet
+        picture = rungs_picture(result_of(search.settings, search.entries))
+        says = f"the rungs of {search.settings.name}, {progress.evaluations} evaluations in"
+        log(
+            dg.AssetObservation(
+                asset_key=NAME,
+                description=f"{_where(progress, search.settings)} begins",
+                metadata={
+                    "rungs and promotions": picture_value(picture, says=says),
+                    "evaluations": progress.evaluations,
+                    "done": round(progress.finished_share, 3),
+                },
+            )
+        )
+
+    return on_progress
 
 
 def _lines(say: Callable[[str], object], wanted: "SearchSettings") -> "Callable[[Progress], None]":
