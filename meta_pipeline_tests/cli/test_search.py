@@ -11,8 +11,14 @@ from rich.console import Console
 from meta_pipeline.cli import common
 from meta_pipeline.cli.search_bar import bar_of
 from meta_pipeline.hyperband.forests import ENGINES
+from meta_pipeline.hyperband.jobs import run_job
+from meta_pipeline.hyperband.ledger import create_or_open
 from meta_pipeline.hyperband.progress import Progress
+from meta_pipeline.hyperband.search import Search
 from meta_pipeline.hyperband.slots import Slot
+from meta_pipeline.orchestration.search_worker import checkpoints_of
+from meta_pipeline.store.database import Database
+from meta_pipeline.store.search_ledgers import database_place
 from meta_pipeline_tests.cli.shell import Shell
 from meta_pipeline_tests.hyperband import toy
 
@@ -68,6 +74,28 @@ def test_more_iterations_beside_a_live_configuration_and_its_verdict_in_words(sh
     more = shell.ask("search", "resume", "toy", "--iterations", "2", "--executor", "in-process")
     assert more["evaluations"] == 44
     assert shell.run("search", "resume", "toy", "--iterations", "1").code == 5
+
+
+def test_a_search_is_looked_at_while_another_process_runs_it_and_is_not_run_twice(
+    shell: Shell, database: Database, tmp_path: Path
+) -> None:
+    place = database_place(database, checkpoints_of("toy", database))
+    search = Search(
+        create_or_open(place.storage, toy.search_settings()), place.checkpoints, worker="other", clock=lambda: 0.0
+    )
+    with place.lock("toy"):
+        for job in search.ready()[:2]:
+            search.lease(job)
+            search.take(run_job(job))
+        (listed,) = shell.ask("search", "status")["searches"]
+        assert (listed["finished"], listed["evaluations"]) == (False, 2)
+        shown = answer(shell, "show", "toy")
+        assert (shown["finished"], shown["evaluations"], shown["top_configs"]) == (False, 2, [])
+        history = Path(shell.ask("search", "export", "toy", "--into", str(tmp_path))["written"][1])
+        assert len(history.read_text().splitlines()) == 1 + 2
+        told = shell.run("search", "resume", "toy", "--executor", "in-process")
+        assert (told.code, "another process runs the search 'toy'" in told.err) == (5, True), told
+    assert answer(shell, "resume", "toy", "--executor", "in-process")["evaluations"] == 22
 
 
 def test_a_search_for_dagster_is_begun_here_and_run_there(
