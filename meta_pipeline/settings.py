@@ -123,6 +123,11 @@ class Settings(BaseSettings):
     alert_webhook: SecretStr | None = Field(
         default=None, description='https:// address that gets failed runs and checks as JSON {"text": ...}.'
     )
+    pages_url: str = Field(
+        default="http://127.0.0.1:8000",
+        pattern=r"^(https?://[^\s()<>]+)?$",
+        description="Where people reach the pages of `meta-pipeline serve`, for links in Dagster's UI; empty: none.",
+    )
     prediction_logs: Path | None = Field(
         default=None, description="JSON lines file, or folder of them, of the meta-model; unset: the database's table."
     )

@@ -1,14 +1,16 @@
 """Tables and pictures of `report`, as Dagster's metadata. Thin: figures and words come from elsewhere."""
 
 from base64 import b64encode
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlencode
 
 import dagster as dg
 
 if TYPE_CHECKING:
     from meta_pipeline.report.table import Table
+    from meta_pipeline.settings import Settings
 
 MAX_ROWS: Final = 40
 """Rows of a table that the UI still shows readably; the whole is in the database and on the command line."""
@@ -59,6 +61,26 @@ def picture_value(png: bytes, *, says: str) -> dg.MarkdownMetadataValue:
     if len(png) > MAX_PICTURE:
         raise ValueError(f"the picture has {len(png)} bytes; draw it in at most {MAX_PICTURE}")
     return dg.MetadataValue.md(f"![{says}](data:image/png;base64,{b64encode(png).decode()})")
+
+
+def on_the_pages(settings: "Settings", links: Iterable[tuple[str, str]]) -> dict[str, dg.MarkdownMetadataValue]:
+    """Return metadata that leads to the web pages; none where their address is not set.
+
+    Parameters
+    ----------
+    links
+        What is to be seen, and the address of its page below `/pages/`, quoted. Links beyond `MAX_ROWS` are left out.
+    """
+    from meta_pipeline.report.text import markdown
+
+    where = settings.pages_url.rstrip("/")
+    lines = [f"- [{markdown(what)}]({where}/pages/{address})" for what, address in links][:MAX_ROWS]
+    return {"on the pages": dg.MetadataValue.md("\n".join(lines))} if where and lines else {}
+
+
+def strategy_pages(names: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Yield what `on_the_pages` takes for strategies: each has a page with its report and its configuration."""
+    return ((name, f"strategy?{urlencode({'id': name})}") for name in names)
 
 
 def commands_value(*commands: str) -> dg.MarkdownMetadataValue:

@@ -5,7 +5,7 @@ import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from meta_pipeline.canonical import JsonValue
 from meta_pipeline.counted import counted
@@ -13,6 +13,7 @@ from meta_pipeline.hyperband.results import SearchResult
 from meta_pipeline.report.spreadsheet import safe_cell
 from meta_pipeline.report.table import Cell, Column, Kind, Table
 
+_KINDS: Final = {"max_drawdown": Kind.PERCENT}
 _SHOWN_METRICS = ("sharpe_ratio", "profit_factor", "max_drawdown", "alpha_persistence")
 
 
@@ -24,7 +25,10 @@ def top_table(result: SearchResult, *, limit: int) -> Table:
         Column(key="slot", header="Slot"),
         Column(key="value", header="Value", kind=Kind.NUMBER),
         Column(key="improvement", header="Beside live", kind=Kind.SIGNED_PERCENT),
-        *(Column(key=name, header=name.replace("_", " ").capitalize(), kind=Kind.NUMBER) for name in known),
+        *(
+            Column(key=name, header=name.replace("_", " ").capitalize(), kind=_KINDS.get(name, Kind.NUMBER))
+            for name in known
+        ),
         Column(key="viable", header="Viable"),
     )
     rows: list[dict[str, Cell]] = [

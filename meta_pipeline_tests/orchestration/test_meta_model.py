@@ -58,6 +58,7 @@ def test_a_materialisation_shows_the_verdict_its_reasons_and_the_evidence(
     metadata, result = materialised(resource)
     assert metadata["verdict"].startswith("The gate is open")
     assert metadata["status"] == "champion"
+    assert f"/pages/models/{metadata['model']})" in metadata["on the pages"]
     assert metadata["labelled decisions"] == 1500
     assert "lift over weighted ensemble" in str(metadata["gate"])
     for name in ("days held back", "probabilities", "regimes", "confusion", "feature weights", "inputs"):
@@ -108,7 +109,7 @@ def test_the_sensor_is_quiet_until_the_market_turns_and_then_trains_once(
     assert "no champion to watch" in str(nothing.skip_reason.skip_message)
     materialised(resource)
     quiet = look(nothing.cursor)
-    assert "look as they did when it was tested" in str(quiet.skip_reason.skip_message if quiet.skip_reason else "")
+    assert "as they were when it was tested" in str(quiet.skip_reason.skip_message if quiet.skip_reason else "")
     assert "no new outcomes" in str(getattr(look(quiet.cursor).skip_reason, "skip_message", ""))
     write(tmp_path / "logs", Truth.FLIP, 2400)
     alarmed = look(quiet.cursor)

@@ -58,6 +58,7 @@ def test_every_book_gets_its_policy_and_a_person_sees_why(database: Database, tm
     assert str(metadata["live"].value).startswith("DEFENSIVE: ")
     assert {"live: why", "live: limits", "live: strategies", "paper: version"} <= metadata.keys()
     assert "data:image/png;base64," in str(metadata["paper: mode over time"].value)
+    assert "/pages/policy?scope=paper)" in str(metadata["on the pages"].value)
     assert (tmp_path / "policy" / "live.json").is_file()
     with database.connect() as connection:
         rows = connection.execute(text("SELECT scope, trigger, actor FROM msc_policies ORDER BY scope")).all()

@@ -9,7 +9,7 @@ import dagster as dg
 from meta_pipeline.orchestration.assets import GROUP, RESEARCH, THROUGH_BY_FOUR
 from meta_pipeline.orchestration.evidence_state import evidence_state
 from meta_pipeline.orchestration.isolation import Outcome, check_result, check_spec, each_strategy
-from meta_pipeline.orchestration.metadata import picture_value, table_value
+from meta_pipeline.orchestration.metadata import on_the_pages, picture_value, strategy_pages, table_value
 from meta_pipeline.orchestration.refreshing import scope_of
 from meta_pipeline.orchestration.resources import DatabaseResource
 
@@ -57,7 +57,12 @@ def backtest_aggregates(
         state = evidence_state(connection)
         shown = [found for name in state.strategies for found in _wholes_and_markets(connection, name)]
     return dg.MaterializeResult(
-        metadata={**_performance(shown), **_numbers(outcome), "strategies with evidence": len(state.evidence)},
+        metadata={
+            **_performance(shown),
+            **on_the_pages(database.settings, strategy_pages(state.strategies)),
+            **_numbers(outcome),
+            "strategies with evidence": len(state.evidence),
+        },
         data_version=dg.DataVersion(state.evidence_digest),
         check_results=[check_result(outcome)],
     )

@@ -10,7 +10,7 @@ from meta_pipeline.orchestration.assets import GROUP, RESEARCH, THROUGH_BY_FOUR
 from meta_pipeline.orchestration.evidence_state import evidence_state
 from meta_pipeline.orchestration.isolation import Outcome, check_result, check_spec, each_strategy
 from meta_pipeline.orchestration.judging import judge
-from meta_pipeline.orchestration.metadata import picture_value
+from meta_pipeline.orchestration.metadata import on_the_pages, picture_value, strategy_pages
 from meta_pipeline.orchestration.refreshing import scope_of
 from meta_pipeline.orchestration.resources import DatabaseResource
 
@@ -56,7 +56,11 @@ def diagnostics_report(
         [name for name in chosen if name in state.declared], lambda name: report_for(name, database), context.log
     )
     return dg.MaterializeResult(
-        metadata={**_metadata(outcome), **_documents(outcome, database)},
+        metadata={
+            **_metadata(outcome),
+            **_documents(outcome, database),
+            **on_the_pages(database.settings, strategy_pages(outcome.done)),
+        },
         data_version=dg.DataVersion(state.digest),
         check_results=[check_result(outcome)],
     )

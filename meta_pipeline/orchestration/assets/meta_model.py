@@ -6,7 +6,7 @@ import dagster as dg
 
 from meta_pipeline.errors import InsufficientData, MetaPipelineError
 from meta_pipeline.orchestration.assets import GROUP, RESEARCH, WEEKLY
-from meta_pipeline.orchestration.metadata import picture_value, table_value
+from meta_pipeline.orchestration.metadata import on_the_pages, picture_value, table_value
 from meta_pipeline.orchestration.resources import DatabaseResource
 
 if TYPE_CHECKING:
@@ -62,7 +62,10 @@ def meta_model(database: dg.ResourceParam[DatabaseResource]) -> dg.MaterializeRe
             metadata={"verdict": f"Nothing was trained: {sentence}"}, check_results=[_champion_check(database)]
         )
     return dg.MaterializeResult(
-        metadata=_metadata(made),
+        metadata={
+            **_metadata(made),
+            **on_the_pages(settings, (("this model", f"models/{made.version.model_id}"), ("every model", "models"))),
+        },
         data_version=dg.DataVersion(made.version.model_id),
         check_results=[_champion_check(database)],
     )

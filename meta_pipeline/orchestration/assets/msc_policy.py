@@ -2,13 +2,14 @@
 
 import time
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlencode
 
 import dagster as dg
 
 from meta_pipeline.counted import counted
 from meta_pipeline.orchestration.assets import GROUP, HALF_HOURLY, RISK
 from meta_pipeline.orchestration.isolation import Outcome, check_result, check_spec, each_strategy
-from meta_pipeline.orchestration.metadata import picture_value, table_value
+from meta_pipeline.orchestration.metadata import on_the_pages, picture_value, table_value
 from meta_pipeline.orchestration.policy_tags import scopes_of, trigger_of
 from meta_pipeline.orchestration.resources import DatabaseResource
 
@@ -47,7 +48,11 @@ def msc_policy(context: dg.AssetExecutionContext, database: dg.ResourceParam[Dat
     outcome = each_strategy(chosen, lambda scope: issue(scope, database, context.run), context.log)
     digests = sorted(f"{scope} {issued.record.digest}" for scope, issued in outcome.done.items())
     return dg.MaterializeResult(
-        metadata={**_metadata(outcome), **_pictures(outcome, database)},
+        metadata={
+            **_metadata(outcome),
+            **_pictures(outcome, database),
+            **on_the_pages(database.settings, ((scope, f"policy?{urlencode({'scope': scope})}") for scope in chosen)),
+        },
         data_version=dg.DataVersion("; ".join(digests) or "no live book"),
         check_results=[check_result(outcome)],
     )

@@ -11,12 +11,12 @@ from meta_pipeline.orchestration.assets import GROUP, RESEARCH, THROUGH_BY_FOUR
 from meta_pipeline.orchestration.evidence_state import evidence_state, location_of
 from meta_pipeline.orchestration.isolation import Outcome, check_result, check_spec, each_strategy
 from meta_pipeline.orchestration.judging import judge
-from meta_pipeline.orchestration.metadata import picture_value, table_value
+from meta_pipeline.orchestration.metadata import on_the_pages, picture_value, table_value
 from meta_pipeline.orchestration.refreshing import scope_of
 from meta_pipeline.orchestration.resources import DatabaseResource
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from meta_pipeline.canonical import JsonValue, Level
     from meta_pipeline.diagnostics.equity import EquityComparison
@@ -202,6 +202,7 @@ def _metadata(
         "picture of the uplifts": picture_value(open_picture(lines), says="expected uplift of each open proposal"),
         **({"approval sheets": dg.MetadataValue.md(pages)} if pages else {}),
         **_documents(lines, database),
+        **on_the_pages(database.settings, (("what waits", "inbox"), *_pages_of(lines))),
         "suppressed candidates": table_value(suppressed_counts_table(suppressed)),
         "what past claims were worth": table_value(experience_table(past)),
         "reliability of past probabilities": table_value(reliability_table(past)),
@@ -214,6 +215,10 @@ def _metadata(
         "strategies": len(outcome.done),
         "strategies failed": len(outcome.failed),
     }
+
+
+def _pages_of(lines: "Sequence[OpenLine]") -> "Iterator[tuple[str, str]]":
+    return ((line.asked.summary, f"proposals/{line.record.proposal_id}") for line in lines)
 
 
 def _documents(lines: "Sequence[OpenLine]", database: DatabaseResource) -> dict[str, Any]:
