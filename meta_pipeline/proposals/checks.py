@@ -168,8 +168,14 @@ def second_person(s: Situation) -> Check:
 
 
 def base(s: Situation) -> Check:
-    """Whether the configuration still is the one the proposal was made against."""
+    """Whether the configuration still is the one the proposal was made against, and is what was hashed."""
     wanted = s.record.draft.base_version
+    if not s.live_as_hashed:
+        text = (
+            f"version {s.live_version} of {s.record.draft.strategy_id} is not what was hashed when it went live; "
+            "compare it with a backup, and look for who changed it in the database"
+        )
+        return Check(name="base", passed=False, error=ContentTampered, text=text)
     if s.live_version == wanted and s.live is not None:
         return _passed("base", f"the live configuration is version {wanted}, as when it was proposed")
     moved = f" ({s.moved_by})" if s.moved_by else ""

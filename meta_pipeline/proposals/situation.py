@@ -80,6 +80,8 @@ class Situation:
     ----------
     live_version, live
         The strategy's live configuration; None if it has none.
+    live_as_hashed
+        Whether it still is what was hashed when it went live.
     moved_by
         What moved the configuration since the proposal's base, in words; empty if nothing did.
     approver
@@ -130,6 +132,7 @@ class Situation:
     tier: str = "human"
     applier: str | None = None
     report: ReportState = "unread"
+    live_as_hashed: bool = True
 
     @property
     def knob(self) -> Knob | None:

@@ -5,6 +5,7 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
+from meta_pipeline.canonical import digest
 from meta_pipeline.errors import NotFound
 from meta_pipeline.proposals.configs import related
 from meta_pipeline.proposals.draft import Approval, ProposalRecord
@@ -57,6 +58,7 @@ def situation(
         now=now,
         live_version=None if strategy is None else strategy.live_version,
         live=None if strategy is None else strategy.strategy.live_config,
+        live_as_hashed=strategy is None or digest(dict(strategy.strategy.live_config)) == strategy.live_digest,
         knobs={} if strategy is None else strategy.knobs,
         moved_by=_moved_by(connection, record),
         approver=who,

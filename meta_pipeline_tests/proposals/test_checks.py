@@ -52,6 +52,7 @@ def test_everything_passes_where_nothing_is_wrong() -> None:
         ({"approver_active": False}, "approver", errors.NotAnApprover, "not on the list"),
         ({"now": NOW + timedelta(days=14)}, "lifetime", errors.Lapsed, "2026-12-04"),
         ({"live_version": 2, "moved_by": "ann did"}, "base", errors.StaleBase, "version 1 .* version 2 \\(ann did\\)"),
+        ({"live_as_hashed": False}, "base", errors.ContentTampered, "version 1 of STRAT is not what was hashed"),
         ({"live_version": None, "live": None}, "base", errors.StaleBase, "no version"),
         ({"live": {"risk": {"max_vol": 0.4}}}, "target", errors.StaleBase, "0.4 now.* from 0.5"),
         ({"live": {"risk": {}}}, "target", errors.StaleBase, "absent now"),

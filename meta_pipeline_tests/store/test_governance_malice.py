@@ -136,6 +136,22 @@ def test_an_old_approval_that_is_played_again_approves_nothing(database: Databas
     assert contents(database) == before
 
 
+def test_a_live_configuration_that_was_changed_by_hand_is_neither_built_on_nor_made_good(database: Database) -> None:
+    prepare(database)
+    record, waiting = approved(database), propose(database, "alpha", 0.5)
+    with database.begin() as connection:
+        connection.execute(text("SET LOCAL session_replication_role = replica"))  # as who owns the database can
+        connection.execute(text("UPDATE config_versions SET config_json = config_json || '{\"lookback\": 7}'"))
+    before = contents(database)
+    said = "version 1 of STRAT is not what was hashed when it went live"
+    with pytest.raises(errors.ContentTampered, match=said):
+        apply(database, record)  # it would have become version 2, hashed and in good order
+    with pytest.raises(errors.ContentTampered, match=said):
+        propose(database, "alpha", 0.7)
+    assert said in decide(database, waiting).message
+    assert contents(database) == before
+
+
 @pytest.mark.parametrize(
     "change",
     [
