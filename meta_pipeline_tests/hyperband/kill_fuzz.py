@@ -1,6 +1,7 @@
 """Runs a search, kills its whole process group again and again, and lets the last one finish. Prints JSON.
 
 A program of its own, because it forks: every attempt is a session of its own, with its pool and forkserver in it.
+The ledger is a journal in the folder, or in the PostgreSQL of META_PIPELINE_DATABASE_URL.
 """
 
 import json
@@ -9,18 +10,33 @@ import random
 import signal
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from meta_pipeline.hyperband.ledger import open_existing
-from meta_pipeline.store.search_ledgers import folder_place
+from meta_pipeline.orchestration.search_worker import checkpoints_of
+from meta_pipeline.settings import Settings
+from meta_pipeline.store.database import open_database
+from meta_pipeline.store.search_ledgers import SearchPlace, database_place, folder_place
 from meta_pipeline_tests.hyperband import toy
 
 
-def attempt(folder: str, settings: dict[str, object]) -> int:
+@contextmanager
+def place_of(folder: str) -> Iterator[SearchPlace]:
+    if "META_PIPELINE_DATABASE_URL" not in os.environ:
+        yield folder_place(Path(folder))
+        return
+    with open_database(Settings()) as database:
+        yield database_place(database, checkpoints_of("toy", database))
+
+
+def attempt(folder: str, settings: dict[str, object], iterations: int) -> int:
     child = os.fork()
     if child == 0:
         os.setsid()
-        digest = toy.slow_search(folder, 2, settings, iterations=2)
+        with place_of(folder) as place:
+            digest = toy.search_at(place, 2, settings, iterations=iterations)
         (Path(folder) / "digest").write_text(digest)
         os._exit(0)
     return child
@@ -36,20 +52,21 @@ def wait_for_lines(log: Path, many: int) -> None:
 def reported(folder: str) -> set[str]:
     """The evaluations that the ledger has, as the toy writes them down."""
     try:
-        entries = open_existing(folder_place(Path(folder)).storage, "toy").entries()
+        with place_of(folder) as place:
+            entries = open_existing(place.storage, "toy").entries()
     except ValueError:
         return set()  # killed before there was a study
     return {f"{r} {sorted(entry.config.items())}" for entry in entries.values() for r in entry.rungs}
 
 
-def main(folder: str, kills: int, seed: int) -> None:
+def main(folder: str, kills: int, seed: int, iterations: int) -> None:
     rng = random.Random(seed)
     log = Path(folder) / "log"
     log.touch()
     settings: dict[str, object] = {"seconds": 0.01, "log": str(log)}
     done, begun, repeated, after_kill = set[str](), 0, 0, []
     for turn in range(kills + 1):
-        child = attempt(folder, settings)
+        child = attempt(folder, settings, iterations)
         if turn < kills:
             wait_for_lines(log, begun + rng.randint(1, 5))
             time.sleep(rng.uniform(0, 0.05))
@@ -66,4 +83,4 @@ def main(folder: str, kills: int, seed: int) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))
+    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]))

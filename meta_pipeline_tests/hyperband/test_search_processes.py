@@ -6,11 +6,13 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from meta_pipeline.errors import InputError
 from meta_pipeline.hyperband.executors import LocalPool, WorkersDied
+from meta_pipeline.store.database import Database
 from meta_pipeline_tests.hyperband import toy
 
 ROOT = Path(__file__).parents[2]
@@ -30,17 +32,36 @@ def test_any_number_of_workers_finds_the_same_to_the_last_bit(tmp_path: Path, st
 @pytest.mark.slow
 def test_ten_kills_of_the_whole_process_group_change_nothing_and_repeat_nothing(tmp_path: Path) -> None:
     straight = toy.slow_search(str(tmp_path / "straight"), 0, {}, iterations=2)
-    torn = tmp_path / "torn"
-    torn.mkdir()
-    command = [sys.executable, "-m", "meta_pipeline_tests.hyperband.kill_fuzz", str(torn), "10", "1"]
-    ran = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=120, check=False)
-    assert ran.returncode == 0, ran.stderr
-    found = json.loads(ran.stdout)
+    found = torn_search(tmp_path / "torn", kills=10, iterations=2)
     assert found["digest"] == straight
     assert found["repeated"] == 0
     assert found["reported"][-1] == 44
     assert len(set(found["reported"])) >= 6, "the kills came at too few different places to mean anything"
     assert found["begun"] <= 44 + 10 * 2  # each kill costs what the two workers were at
+
+
+@pytest.mark.slow
+@pytest.mark.database
+def test_kills_of_the_whole_process_group_change_nothing_on_postgresql_either(
+    database: Database, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, straight: str
+) -> None:
+    monkeypatch.setenv("META_PIPELINE_DATABASE_URL", database.address.url().render_as_string(hide_password=False))
+    found = torn_search(tmp_path / "torn", kills=2, iterations=1)
+    assert (found["digest"], found["repeated"], found["reported"][-1]) == (straight, 0, 22)
+    assert found["reported"][-2] < 22, "the search was over before the last kill"
+    assert found["begun"] <= 22 + 2 * 2
+
+
+def torn_search(folder: Path, *, kills: int, iterations: int) -> dict[str, Any]:
+    """Kill a search again and again, let the last attempt finish, and return what the program says of it."""
+    folder.mkdir()
+    command = [sys.executable, "-m", "meta_pipeline_tests.hyperband.kill_fuzz", str(folder), str(kills), "1"]
+    ran = subprocess.run(
+        [*command, str(iterations)], capture_output=True, text=True, cwd=ROOT, timeout=120, check=False
+    )
+    assert ran.returncode == 0, ran.stderr
+    found: dict[str, Any] = json.loads(ran.stdout)
+    return found
 
 
 def test_a_worker_that_dies_costs_one_evaluation_and_its_job_is_done_by_another(tmp_path: Path, straight: str) -> None:

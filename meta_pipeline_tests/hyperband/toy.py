@@ -7,7 +7,7 @@ import struct
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,6 +21,9 @@ from meta_pipeline.hyperband.protocol import (
     Space,
 )
 from meta_pipeline.hyperband.search_settings import SearchSettings
+
+if TYPE_CHECKING:
+    from meta_pipeline.store.search_ledgers import SearchPlace
 
 SPACE = Space(
     parameters=(
@@ -105,15 +108,21 @@ def search_settings(*, resource: int = 9, toy: Mapping[str, Any] | None = None, 
 
 def slow_search(folder: str, workers: int, toy: Mapping[str, Any], **more: Any) -> str:
     """Run, or go on with, a search in a folder; return the digest of its ledger."""
+    from meta_pipeline.store.search_ledgers import folder_place
+
+    return search_at(folder_place(Path(folder)), workers, toy, **more)
+
+
+def search_at(place: "SearchPlace", workers: int, toy: Mapping[str, Any], **more: Any) -> str:
+    """Run, or go on with, a search wherever its ledger is; return the digest of its ledger."""
     from meta_pipeline.hyperband.executors import InProcess, LocalPool
     from meta_pipeline.hyperband.ledger import create_or_open, ledger_digest
     from meta_pipeline.hyperband.search import Search
-    from meta_pipeline.store.search_ledgers import folder_coordinator, folder_place
 
-    with folder_coordinator(Path(folder), "toy"):
-        place = folder_place(Path(folder))
+    with place.lock("toy"):
         ledger = create_or_open(place.storage, search_settings(toy=toy, **more))
         search = Search(ledger, place.checkpoints, worker=f"test/{os.getpid()}", clock=time.time)
-        with LocalPool(workers, preload=("meta_pipeline_tests.hyperband.toy",)) if workers else InProcess() as executor:
+        preload = ("meta_pipeline_tests.hyperband.toy", place.checkpoints.target.partition(":")[0])
+        with LocalPool(workers, preload=preload) if workers else InProcess() as executor:
             search.run(executor)
         return ledger_digest(ledger.entries())
