@@ -99,7 +99,9 @@ def test_a_campaign_becomes_aggregates_a_report_and_a_proposal_that_can_be_decid
 
     pages = "http://127.0.0.1:8000/pages/"
     assert aggregates["on the pages"] == report["on the pages"] == f"- [TREND]({pages}strategy?id=TREND)"
-    assert proposals["on the pages"].startswith(f"- [what waits]({pages}inbox)\n- [TREND\\: window 20 → 50]({pages}prop")
+    assert proposals["on the pages"].startswith(
+        f"- [what waits]({pages}inbox)\n- [TREND\\: window 20 → 50]({pages}prop"
+    )
 
     with database.connect() as connection:
         head = audit.head(connection)
