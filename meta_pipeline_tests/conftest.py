@@ -1,5 +1,6 @@
 """Fixtures that every test may use."""
 
+import os
 import shutil
 import socket
 import tempfile
@@ -26,6 +27,8 @@ from meta_pipeline_tests.in_ci import (  # noqa: F401  (pytest finds its hooks b
 TEMPLATE = "migrated"
 # A test's database does not outlive the test, so nothing waits for the disk.
 FORGETFUL = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+# A database is 570 files: made and dropped in memory it costs a fifth of the CPU time it costs on a disk.
+IN_MEMORY, ROOM = Path("/dev/shm"), 4 * 2**30
 PASSWORD = "Zq9 s/3@c:r%t?#&é"
 _NUMBERS = count(1)
 
@@ -33,7 +36,7 @@ _NUMBERS = count(1)
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[EmbeddedServer]:
     """One embedded server per test process (pytest-xdist workers each have their own)."""
-    home = Path(tempfile.mkdtemp(prefix="meta-pipeline-tests-"))
+    home = _folder()
     server = embedded.use_server(home, server_settings=FORGETFUL)
     try:
         yield server
@@ -73,6 +76,12 @@ def database(postgres_server: EmbeddedServer, administration: Engine, template_d
     yield from _fresh(postgres_server, administration, template_database)
 
 
+def _folder() -> Path:
+    """A new folder for a server: in memory where that has room (bytes) for several workers' servers, else on disk."""
+    roomy = os.access(IN_MEMORY, os.W_OK) and shutil.disk_usage(IN_MEMORY).free >= ROOM
+    return Path(tempfile.mkdtemp(prefix="meta-pipeline-tests-", dir=IN_MEMORY if roomy else None))
+
+
 def _fresh(server: EmbeddedServer, administration: Engine, template: str) -> Iterator[Database]:
     name = f"test_{next(_NUMBERS)}"
     with administration.connect() as connection:
@@ -90,7 +99,7 @@ def _fresh(server: EmbeddedServer, administration: Engine, template: str) -> Ite
 @pytest.fixture(scope="session")
 def real_server() -> Iterator[Address]:
     """A PostgreSQL server as an operator runs one: over TCP, with a password that needs encoding in a URL."""
-    folder = Path(tempfile.mkdtemp(prefix="meta-pipeline-tests-"))
+    folder = _folder()
     with closing(socket.create_server(("127.0.0.1", 0))) as free:
         port = str(free.getsockname()[1])
     server = Postmaster(
