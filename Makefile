@@ -10,7 +10,7 @@ export DAGSTER_HOME := $(CURDIR)/dagster_home
 # Images like to set this; then each process compiles Dagster and pandas anew, which takes longer than what it is for.
 unexport PYTHONDONTWRITEBYTECODE
 # A file is one worker's: what its tests share is made once. More workers than cores: browsers and servers are waited for.
-TEST_WORKERS ?= -n 3 --dist loadfile --no-loadscope-reorder
+TEST_WORKERS ?= -n 4 --dist loadfile --no-loadscope-reorder
 UV := $(BIN)/uv pip install --quiet --python $(BIN)/python
 
 .PHONY: help docs run tour test test-faults lint format dev bench bench-search bench-quality clean lock install install-dev
