@@ -150,7 +150,7 @@ def ranking_table(rankings: Sequence[Mapping[str, Any]]) -> Table:
         rows=tuple(rows),
         note=(
             "The score is the sum of its five parts; n is the number of closed trades. Edge: of the Sharpe ratio per "
-            "closed trade, after fees; not chosen unless its lower bound is above zero."
+            "closed trade, after fees; by the default profile none is chosen whose lower bound is not above zero."
         ),
         empty="No strategy is known in this book.",
     )
