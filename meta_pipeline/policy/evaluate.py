@@ -19,7 +19,7 @@ from meta_pipeline.policy.classic import classic_mode, shift_by_opportunity, sym
 from meta_pipeline.policy.health import MAX_AGE, SystemHealth, problems
 from meta_pipeline.policy.modes import Profile, Reason, RiskMode, tightest
 from meta_pipeline.policy.parameters import LIMITS, Limits
-from meta_pipeline.policy.risk_budget import BUDGET, expected_shortfall, scale_to_budget
+from meta_pipeline.policy.risk_budget import BUDGET, FEWEST_DAYS, expected_shortfall, scale_to_budget
 from meta_pipeline.policy.risk_mode import ModeDecision, ModeState, decide_mode
 from meta_pipeline.policy.scores import Flags, Floats, StrategyTable, classic_scores, edge_bounds, objections, suits
 from meta_pipeline.policy.selection import Selection, choose, choose_classic, most_of
@@ -248,12 +248,24 @@ def _weights(inputs: Inputs, chosen: Sequence[int], mode: RiskMode) -> tuple[tup
         return (), None
     recent = inputs.returns[-WEIGHT_DAYS:, list(chosen)]
     shares = latest_fixed_share(-recent, rate=natural_rate(recent))
-    days = inputs.returns[:, list(chosen)]
     # At equal shares each strategy keeps its size, so a share times their number is the factor on it.
-    shortfall = expected_shortfall(days @ (len(chosen) * np.array(shares)))
-    scale = scale_to_budget(shortfall, mode)
+    book = inputs.returns[:, list(chosen)] @ (len(chosen) * np.array(shares))
+    ages = _days_traded(inputs.returns[:, list(chosen)])
+    # Days before a strategy began say nothing of its risk, so those on which all that are known traded count alone too.
+    youngest = min((age for age in ages if age >= FEWEST_DAYS), default=len(book))
+    whole, since = expected_shortfall(book), expected_shortfall(book[len(book) - youngest :])
+    shortfall = None if whole is None or since is None else max(whole, since)
+    scale, unknown = scale_to_budget(shortfall, mode), scale_to_budget(None, mode)
+    scales = [scale if age >= FEWEST_DAYS else min(scale, unknown) for age in ages]
     step = 10**WEIGHT_DIGITS
-    return tuple(int(share * scale * step) / step for share in shares), shortfall
+    return tuple(int(share * one * step) / step for share, one in zip(shares, scales, strict=True)), shortfall
+
+
+def _days_traded(returns: Floats) -> list[int]:
+    """Return for each strategy the days since it first made or lost anything; 0 if it never did."""
+    moved = returns != 0.0
+    first = np.argmax(moved, axis=0)
+    return np.where(moved.any(axis=0), len(returns) - first, 0).tolist()  # type: ignore[no-any-return]
 
 
 def _symbols(inputs: Inputs) -> tuple[str, ...] | None:

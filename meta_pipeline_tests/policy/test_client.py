@@ -141,6 +141,27 @@ def test_a_document_that_allows_more_than_its_mode_is_held_to_the_mode() -> None
     assert decision.limits["max_positions"] == 4
 
 
+def test_a_document_that_allows_more_strategies_than_its_mode_is_cut_to_the_first() -> None:
+    names = [f"S{number}" for number in range(9)]
+    many = document(allowed_strategies=names, weights=dict.fromkeys(names, 0.1))
+    assert World().settled(many).client.current().strategies == tuple(names[:8])
+
+
+def test_a_strategy_trades_its_usual_size_at_an_equal_share_less_below_and_never_more() -> None:
+    decision = World().settled(document(weights={"A": 0.6, "B": 0.125})).client.current()
+    assert [decision.size_factor(name) for name in ("A", "B", "C")] == [1.0, 0.25, 0.0]
+    alone = World(caps=HardCaps(strategies=("B",))).settled(document(weights={"A": 0.6, "B": 0.125})).client.current()
+    assert alone.size_factor("B") == 0.25
+    assert World().client.current().size_factor("A") == 0.0
+
+
+def test_a_strategy_without_a_share_of_the_risk_may_open_nothing() -> None:
+    decision = World().settled(document(weights={"A": 0.0, "B": 0.5})).client.current()
+    asked: dict[str, Any] = {"confidence": 0.9, "open_positions": 0, "trades_today": 0, "risk": 0.001}
+    assert decision.check_entry("A", "X", **asked).why == "strategy 'A' has no share of the book's risk"
+    assert decision.check_entry("B", "X", **asked)
+
+
 def test_a_looser_document_waits_and_one_that_is_looser_still_waits_anew() -> None:
     world = World().settled(document(1, "DEFENSIVE"))
     world.given(document(2, "NORMAL")).after(DWELL - 1).given(document(3, "AGGRESSIVE")).after(2)

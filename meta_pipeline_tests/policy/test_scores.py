@@ -180,6 +180,36 @@ def test_a_newcomer_is_admitted_by_a_person_within_the_cap_and_only_for_want_of_
     assert evaluate(inputs(of, admitted=admitted), Rules(max_strategies=1)).strategies == ("S0",)
 
 
+def test_newcomers_do_not_break_the_cap_of_the_mode() -> None:
+    of = table(*[[1.0] * 3] * 9)
+    everybody = np.ones(9, dtype=bool)
+    assert len(evaluate(inputs(of, admitted=everybody, health=health(drawdown_pct=9.0))).strategies) == 4
+    assert len(evaluate(inputs(of, admitted=everybody)).strategies) == 8
+
+
+def test_a_strategy_whose_risk_nobody_has_seen_gets_half_of_its_share() -> None:
+    of = table(steady(1), [1.0] * 3)
+    admitted = np.array([False, True])
+    returns = np.zeros((60, 2))
+    returns[:, 0] = 0.001
+    weights = evaluate(inputs(of, admitted=admitted, returns=returns)).weights
+    returns[-25:, 1] = 0.001
+    seen = evaluate(inputs(of, admitted=admitted, returns=returns)).weights
+    assert sum(seen.values()) == pytest.approx(1.0, abs=1e-5)
+    assert 0.5 < sum(weights.values()) < 1.0
+    assert weights["S1"] <= 0.25
+
+
+def test_days_before_a_strategy_began_do_not_dilute_its_risk() -> None:
+    of = table(steady(1), steady(2))
+    wild = 0.02 * np.random.default_rng(5).standard_normal((60, 2))
+    young = np.concatenate([np.zeros((600, 2)), wild])
+    made = [evaluate(inputs(of, returns=returns)).expected_shortfall for returns in (wild, young)]
+    assert made[0] is not None
+    assert made[1] is not None
+    assert made[1] >= 0.99 * made[0]
+
+
 def test_of_a_thousand_strategies_without_edge_hardly_any_is_chosen() -> None:
     rng = np.random.default_rng(4)
     trades = columns(*rng.normal(0, 1, (1000, 40)))
