@@ -56,15 +56,17 @@ def fit_win_odds(score: Floats, habit: Floats, effects: Floats) -> WinOdds:
     -----
     A mirrored row has the features and the label of its original turned around, hence the same likelihood: each row
     counts twice. Neither coefficient is let below zero, where a better claim would mean worse odds: where one would
-    be, it is zero, and the other is fitted alone.
+    be, it is zero, and the other is fitted alone; where both would be, the better of the two single fits stands, or
+    none.
     """
     x = np.column_stack([score, habit])
     won = np.where(effects == 0, 0.5, (effects > 0).astype(np.float64))
     beta = _fit(x, won, (0, 1))
     negative = [i for i in range(2) if beta[i] < 0]
-    if len(negative) == 1:
-        beta = _fit(x, won, (1 - negative[0],))
-    return WinOdds(score=max(float(beta[0]), 0.0), habit=max(float(beta[1]), 0.0))
+    if negative:
+        alone = [np.maximum(_fit(x, won, (1 - i,)), 0.0) for i in negative]
+        beta = min(alone, key=lambda one: _loss(x, won, one))
+    return WinOdds(score=float(beta[0]), habit=float(beta[1]))
 
 
 def _fit(x: Floats, won: Floats, free: tuple[int, ...]) -> Floats:

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 
@@ -20,6 +20,7 @@ def by_scipy(score: np.ndarray, habit: np.ndarray, effects: np.ndarray) -> np.nd
 
 
 @given(st.integers(0, 10_000), st.floats(0.05, 6.0), st.floats(-1.5, 1.5))
+@example(117, 6.0, 0.0)  # together both would be negative, and one alone is not
 @settings(max_examples=40, deadline=None)
 def test_they_are_the_best_that_are_not_negative(seed: int, size: float, truth: float) -> None:
     rng = np.random.default_rng(seed)
