@@ -2,6 +2,8 @@
 
 import csv
 import json
+import shlex
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from meta_pipeline.orchestration.search_worker import checkpoints_of
 from meta_pipeline.store.database import Database
 from meta_pipeline.store.search_ledgers import database_place
 from meta_pipeline_tests.cli.shell import Shell
+from meta_pipeline_tests.docs.pages import blocks
 from meta_pipeline_tests.hyperband import toy
 
 pytestmark = pytest.mark.database
@@ -96,6 +99,24 @@ def test_a_search_is_looked_at_while_another_process_runs_it_and_is_not_run_twic
         told = shell.run("search", "resume", "toy", "--executor", "in-process")
         assert (told.code, "another process runs the search 'toy'" in told.err) == (5, True), told
     assert answer(shell, "resume", "toy", "--executor", "in-process")["evaluations"] == 22
+
+
+def test_the_strategy_in_search_md_is_searched_by_the_command_below_it(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    module, command = (block.text for block in blocks("docs/search.md") if "trend" in block.text)
+    (tmp_path / "trend.py").write_text(module)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    where, program, *arguments = shlex.split(command)
+    assert (where, program) == ("PYTHONPATH=.", "meta-pipeline")
+    found = shell.ask(*arguments, "--executor", "in-process")
+    assert (found["finished"], found["evaluations"], found["failures"]) == (True, 69, 0)
+    assert found["candidate"]["metrics"]["trades"] >= 20
+    # From a checkpoint it is what it is at once, as the page says.
+    strategy, config = import_module("trend").build({"units": 27}), found["candidate"]["config"]
+    first = strategy.evaluate(config, 0, 9, None)
+    assert strategy.evaluate(config, 9, 27, first.checkpoint).value == found["candidate"]["value"]
+    assert strategy.evaluate(config, 0, 27, None).value == found["candidate"]["value"]
 
 
 def test_a_search_for_dagster_is_begun_here_and_run_there(
