@@ -7,6 +7,7 @@ import typer
 from meta_pipeline.canonical import JsonValue
 from meta_pipeline.cli import common
 from meta_pipeline.cli.common import AsJson
+from meta_pipeline.counted import counted
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -191,7 +192,7 @@ def _print_round(console: "Console", done: "Round", *, on: bool) -> None:
     console.print(controls_table(done.controls).rich())
     passed = sum(not one.refused for one in done.controls)
     verdict = f"{passed} PASSED" if passed else "each was refused by the check that it is meant for"
-    console.print(f"{len(done.controls)} bad proposals: {verdict}.", markup=False)
+    console.print(f"{counted(len(done.controls), 'bad proposal')}: {verdict}.", markup=False)
     if done.frozen is not None:
         console.print(visible(f"Automation is frozen: {done.frozen}"), markup=False, style="bold red", soft_wrap=True)
     elif not on:

@@ -290,20 +290,31 @@ def _windows(runs: "Sequence[BacktestRun]") -> tuple[str, ...]:
 
 
 def _show(console: "Console", results: "Sequence[CampaignResult]") -> None:
-    from rich.table import Table
+    from meta_pipeline.report.table import Column, Kind, Table
 
-    table = Table(title="The lab's campaigns, on real prices", title_justify="left")
-    for column in ("strategy", "campaign", "live"):
-        table.add_column(column)
-    for column in ("accepted", "quarantined", "known before"):
-        table.add_column(column, justify="right")
-    for result in results:
-        summary = result.summary
-        counts = (summary.accepted, summary.n_quarantined, summary.duplicates)
-        table.add_row(
-            result.strategy_id, result.campaign_id, f"version {result.live_version}", *(f"{n:,}" for n in counts)
-        )
-    console.print(table)
+    table = Table(
+        title="The lab's campaigns, on real prices",
+        columns=(
+            Column(key="strategy", header="Strategy"),
+            Column(key="campaign", header="Campaign"),
+            Column(key="live", header="Live version", kind=Kind.COUNT),
+            Column(key="accepted", header="Accepted", kind=Kind.COUNT),
+            Column(key="quarantined", header="Quarantined", kind=Kind.COUNT),
+            Column(key="known", header="Known before", kind=Kind.COUNT),
+        ),
+        rows=tuple(
+            {
+                "strategy": one.strategy_id,
+                "campaign": one.campaign_id,
+                "live": one.live_version,
+                "accepted": one.summary.accepted,
+                "quarantined": one.summary.n_quarantined,
+                "known": one.summary.duplicates,
+            }
+            for one in results
+        ),
+    )
+    console.print(table.rich())
     for window in results[0].windows:
         console.print(f"  {window}")
     for result in results:
