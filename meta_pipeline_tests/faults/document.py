@@ -144,11 +144,11 @@ _INTRODUCTION: Final = """\
 
 May a change of a live configuration be half done, done twice, done without its approval, or done and not on record?
 Here that is tried: each named step of deciding, applying, reverting, judging outcomes and reverting by itself, of one
-change and of several applied together, is interrupted, in a real process on a real PostgreSQL. After each fault it is checked that
-configuration, change log, statuses and audit log agree, that the audit chain verifies and still holds the entry
-that was its head before, and that a retry ends in exactly one change with the true previous value; a further retry
-writes nothing at all. Then people and machines do whatever they like, in random order, and every answer is held
-against the rules."""
+change and of several applied together, is interrupted, in a real process on a real PostgreSQL. After each fault it
+is checked that configuration, change log, statuses and audit log agree, that the audit chain verifies and still holds
+the entry that was its head before, and that a retry ends in exactly one change with the true previous value; a
+further retry writes nothing at all. Then people and machines do whatever they like, in random order, and every answer
+is held against the rules."""
 
 _READING: Final = """\
 `make test-faults` does all of it. It exits with 1 if anything failed, or was not done after ten minutes
