@@ -23,11 +23,13 @@ from meta_pipeline.store.database import open_database
 from meta_pipeline.store.embedded import EmbeddedServer, postmaster_of, stop_server, use_server
 from meta_pipeline.store.postmaster import Postmaster
 
-# A user: writes a row named by its process id, says so, and goes on until its input closes.
+# A user: writes a row named by its process id, says so, and goes on until its input closes. What a shell starts in the
+# background ignores Ctrl-C, and so does all it starts: where the tests run like that, this process takes it all the same.
 USER = """
-import os, sys, psycopg
+import os, signal, sys, psycopg
 from pathlib import Path
 from meta_pipeline.store.embedded import use_server
+signal.signal(signal.SIGINT, signal.default_int_handler)
 server = use_server(Path(sys.argv[1]))
 with psycopg.connect(server.address().conninfo()) as connection:
     connection.execute("CREATE TABLE IF NOT EXISTS users (process int)")
@@ -229,7 +231,7 @@ def test_ctrl_c_in_a_terminal_reaches_neither_the_server_nor_its_other_users(hom
     with user(home, group=True) as starter, using(home):
         server = process_of(home)
         os.killpg(starter.pid, signal.SIGINT)
-        starter.wait()
+        starter.wait(timeout=30)
         assert starter.pid in users_seen(home)
         assert process_of(home) == server
 
