@@ -1,9 +1,10 @@
 """A search as a Dagster job, in one process and in several. On Celery it runs in test_separate_processes.py."""
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
-import dagster as dg
 import pytest
 
 from meta_pipeline.hyperband.ledger import create_or_open, ledger_digest, open_existing
@@ -20,6 +21,28 @@ from meta_pipeline_tests.orchestration import search_jobs
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.database
+
+# One wave in two processes of Dagster; prints the steps. A process of its own, because the server from which Python
+# forks such processes is kept for good, with the environment of whichever test needed it first.
+FIRST_WAVE = """
+import os, sys
+import dagster as dg
+from meta_pipeline_tests.hyperband import toy
+from meta_pipeline_tests.orchestration import search_jobs
+from meta_pipeline_tests.orchestration.test_search_job import run_config
+ready = ["dagster._core.executor.multiprocess", "dagster._core.storage.event_log.sqlite.sqlite_event_log"]
+ready += ["meta_pipeline.orchestration.search_batches", "meta_pipeline.store.search_storage"]
+ready += [search_jobs.__name__, toy.__name__]
+two = {"max_concurrent": 2, "start_method": {"forkserver": {"preload_modules": ready}}}
+with dg.DagsterInstance.local_temp(os.environ["DAGSTER_HOME"]) as instance:
+    done = dg.execute_job(
+        dg.reconstructable(search_jobs.first_wave),
+        instance=instance,
+        run_config=run_config(sys.argv[1], multiprocess=two),
+    )
+print(*(event.step_key for event in done.all_events))
+sys.exit(not done.success)
+"""
 
 
 @pytest.fixture
@@ -69,20 +92,12 @@ def test_a_process_of_dagster_that_is_killed_costs_one_evaluation_and_another_ex
 ) -> None:
     died, log = tmp_path / "died", tmp_path / "log"
     settings = begun(database, "toy two", toy={"dies": str(died), "log": str(log)})
-    # Imported once for all processes.
-    ready = ["dagster._core.executor.multiprocess", "dagster._core.storage.event_log.sqlite.sqlite_event_log"]
-    ready += [search_jobs.__name__, search_batches.__name__, "meta_pipeline.store.search_storage", toy.__name__]
-    two = {"max_concurrent": 2, "start_method": {"forkserver": {"preload_modules": ready}}}
-    with dg.DagsterInstance.local_temp(str(home)) as instance:
-        first = dg.execute_job(
-            dg.reconstructable(search_jobs.first_wave),
-            instance=instance,
-            run_config=run_config("toy two", multiprocess=two),
-        )
-    assert first.success
+    started = subprocess.run(
+        [sys.executable, "-c", FIRST_WAVE, "toy two"], capture_output=True, text=True, check=False, timeout=240
+    )
+    assert started.returncode == 0, started.stderr
     assert died.exists()
-    steps = {event.step_key for event in first.all_events}
-    assert {"evaluate_1[b0]", "evaluate_1[b1]"} <= steps
+    assert {"evaluate_1[b0]", "evaluate_1[b1]"} <= set(started.stdout.split())
     rung = settings.hyperband.brackets[0].rungs[0]
     assert len(log.read_text().splitlines()) == rung.configurations + 1
     assert search_jobs.small().execute_in_process(run_config=run_config("toy two")).success

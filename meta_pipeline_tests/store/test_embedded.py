@@ -24,7 +24,7 @@ from meta_pipeline.store.embedded import EmbeddedServer, postmaster_of, stop_ser
 from meta_pipeline.store.postmaster import Postmaster
 
 # A user: writes a row named by its process id, says so, and goes on until its input closes. What a shell starts in the
-# background ignores Ctrl-C, and so does all it starts: where the tests run like that, this process takes it all the same.
+# background ignores Ctrl-C, and so does what that starts: where the tests run so, this process takes it all the same.
 USER = """
 import os, signal, sys, psycopg
 from pathlib import Path
