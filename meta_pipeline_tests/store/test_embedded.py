@@ -23,13 +23,12 @@ from meta_pipeline.store.database import open_database
 from meta_pipeline.store.embedded import EmbeddedServer, postmaster_of, stop_server, use_server
 from meta_pipeline.store.postmaster import Postmaster
 
-# A user: writes a row named by its process id, says so, and goes on until its input closes. What a shell starts in the
-# background ignores Ctrl-C, and so does what that starts: where the tests run so, this process takes it all the same.
+# A user: writes a row named by its process id, says so, and goes on until its input closes. It takes Ctrl-C also where
+# a shell started the tests in the background, and so with Ctrl-C ignored.
 USER = """
-import os, signal, sys, psycopg
+import os, signal, sys, psycopg; signal.signal(signal.SIGINT, signal.default_int_handler)
 from pathlib import Path
 from meta_pipeline.store.embedded import use_server
-signal.signal(signal.SIGINT, signal.default_int_handler)
 server = use_server(Path(sys.argv[1]))
 with psycopg.connect(server.address().conninfo()) as connection:
     connection.execute("CREATE TABLE IF NOT EXISTS users (process int)")
