@@ -23,8 +23,7 @@ from meta_pipeline.store.database import open_database
 from meta_pipeline.store.embedded import EmbeddedServer, postmaster_of, stop_server, use_server
 from meta_pipeline.store.postmaster import Postmaster
 
-# A user: writes a row named by its process id, says so, and goes on until its input closes. It takes Ctrl-C also where
-# a shell started the tests in the background, and so with Ctrl-C ignored.
+# A user: writes a row named by its process id, says so, and goes on until its input closes or by Ctrl-C.
 USER = """
 import os, signal, sys, psycopg; signal.signal(signal.SIGINT, signal.default_int_handler)
 from pathlib import Path
