@@ -7,7 +7,15 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks.proposal_quality import bars, campaigns, document, power_ceiling, real_prices, repeated_looks
+from benchmarks.proposal_quality import (
+    bars,
+    campaigns,
+    document,
+    power_ceiling,
+    real_campaigns,
+    real_prices,
+    repeated_looks,
+)
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "proposal-quality.md"
 
@@ -23,6 +31,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     fresh = None
     if options.full:
+        real_campaigns.stocks()  # if they are not installed, this says so now and not after a quarter of an hour
         fresh = int.from_bytes(os.urandom(4)) if options.fresh_seed is None else options.fresh_seed
     start = time.perf_counter()
     table = campaigns.run(full=options.full, fresh_seed=fresh, tell=lambda line: print(line, file=sys.stderr))
