@@ -1,14 +1,14 @@
 """People author proposals too: create one, correct its rationale, take it back."""
 
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final
 
 from sqlalchemy import Connection, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from meta_pipeline.canonical import JsonValue, Level, digest
-from meta_pipeline.errors import Blocked, Conflict, IllegalTransition, NotPermitted
+from meta_pipeline.errors import Conflict, IllegalTransition, NotPermitted
 from meta_pipeline.proposals.configs import level_at
 from meta_pipeline.proposals.digests import attempt_of, body_text, text_digest
 from meta_pipeline.proposals.draft import ProposalDraft, ProposalRecord
@@ -95,20 +95,9 @@ def create(
             author_kind="human",
             outcome_rule=outcome_rule(connection, strategy_id, settings).to_json(),
         )
-        saved = proposals.save(
-            connection,
-            [draft],
-            now=now,
-            lifetime=timedelta(days=settings.proposal_days),
-            rejection_window=timedelta(days=settings.rejection_days),
-            report=report,
-        )
-        if saved.refused:
-            raise saved.refused[0].error
-        if saved.suppressed_by_rejection:
-            raise Blocked(saved.suppressed_by_rejection[0].text())
+        identity, new = proposals.save_alone(connection, draft, now=now, settings=settings, report=report)
         people.require_still(connection, who, Power.AUTHOR)
-        return Created(record=proposal_rows.get(connection, (saved.new + saved.existing)[0]), new=bool(saved.new))
+        return Created(record=proposal_rows.get(connection, identity), new=new)
 
     return in_transaction(database, work)
 

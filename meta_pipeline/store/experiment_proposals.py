@@ -1,11 +1,11 @@
 """A challenger that won a shadow experiment becomes a proposal, with the experiment as its evidence."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from sqlalchemy import Connection, update
 
 from meta_pipeline.canonical import JsonValue, digest
-from meta_pipeline.errors import Blocked, Conflict, StaleBase
+from meta_pipeline.errors import Conflict, StaleBase
 from meta_pipeline.outcomes.experiment import ExperimentVerdict
 from meta_pipeline.proposals.draft import ProposalDraft
 from meta_pipeline.proposals.report_writer import ReportWriter
@@ -73,23 +73,11 @@ def propose(
                 "only a challenger that won becomes a proposal; propose it by hand with your own reasons"
             )
         draft = _draft(connection, experiment, look, who, settings)
-        saved = proposals.save(
-            connection,
-            [draft],
-            now=now,
-            lifetime=timedelta(days=settings.proposal_days),
-            rejection_window=timedelta(days=settings.rejection_days),
-            report=report,
-        )
-        if saved.refused:
-            raise saved.refused[0].error
-        if saved.suppressed_by_rejection:
-            raise Blocked(saved.suppressed_by_rejection[0].text())
+        identity, new = proposals.save_alone(connection, draft, now=now, settings=settings, report=report)
         people.require_still(connection, who, Power.AUTHOR)
-        identity = (saved.new + saved.existing)[0]
         own = experiments.c.experiment_id == experiment.experiment_id
         connection.execute(update(experiments).where(own).values(proposal_id=identity))
-        if saved.new:
+        if new:
             told: dict[str, JsonValue] = {"proposal_id": identity}
             note(connection, "experiment.propose", experiment.experiment_id, told, actor=who, now=now)
         return identity

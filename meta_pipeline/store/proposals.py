@@ -13,7 +13,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, func, select
 
 from meta_pipeline.canonical import Level, level_key
-from meta_pipeline.errors import MetaPipelineError
+from meta_pipeline.errors import Blocked, MetaPipelineError
 from meta_pipeline.proposals.candidate import level_to_json
 from meta_pipeline.proposals.checks import (
     SAVE,
@@ -31,6 +31,7 @@ from meta_pipeline.proposals.draft import ProposalDraft, ProposalRecord
 from meta_pipeline.proposals.report_writer import ReportWriter
 from meta_pipeline.proposals.situation import Situation
 from meta_pipeline.proposals.states import REPEATABLE, Status
+from meta_pipeline.settings import Settings
 from meta_pipeline.store import audit, strategies
 from meta_pipeline.store.proposal_rows import (
     add,
@@ -55,6 +56,7 @@ __all__ = [
     "get",
     "list_proposals",
     "save",
+    "save_alone",
 ]
 
 _COLUMNS: Final = meta_config_proposals.c
@@ -169,6 +171,38 @@ def save(
         refused=tuple(found["refused"]),
         superseded=tuple(found["superseded"]),
     )
+
+
+def save_alone(
+    connection: Connection,
+    draft: ProposalDraft,
+    *,
+    now: datetime,
+    settings: Settings,
+    report: ReportWriter | None = None,
+) -> tuple[str, bool]:
+    """Save a proposal that somebody asked for; return its id, and whether it is new.
+
+    Raises
+    ------
+    Blocked
+        If people turned the same change down not long ago.
+    MetaPipelineError
+        If no proposal may say what this one says.
+    """
+    saved = save(
+        connection,
+        [draft],
+        now=now,
+        lifetime=timedelta(days=settings.proposal_days),
+        rejection_window=timedelta(days=settings.rejection_days),
+        report=report,
+    )
+    if saved.refused:
+        raise saved.refused[0].error
+    if saved.suppressed_by_rejection:
+        raise Blocked(saved.suppressed_by_rejection[0].text())
+    return (saved.new + saved.existing)[0], bool(saved.new)
 
 
 def _locked(connection: Connection, drafts: Sequence[ProposalDraft]) -> dict[int, MetaPipelineError]:

@@ -5,7 +5,7 @@ configuration: its winner is a proposal like any other, and the same gate decide
 """
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection
@@ -144,21 +144,10 @@ def propose_winner(
             people.require(connection, who, Power.AUTHOR)
         strategy = strategies.load(connection, strategy_id)
         draft = _draft(connection, strategy, found, winner, provenance, who, settings)
-        saved = proposals.save(
-            connection,
-            [draft],
-            now=now,
-            lifetime=timedelta(days=settings.proposal_days),
-            rejection_window=timedelta(days=settings.rejection_days),
-            report=report,
-        )
-        if saved.refused:
-            raise saved.refused[0].error
-        if saved.suppressed_by_rejection:
-            raise Blocked(saved.suppressed_by_rejection[0].text())
+        identity, _ = proposals.save_alone(connection, draft, now=now, settings=settings, report=report)
         if kind_of(who) == "human":
             people.require_still(connection, who, Power.AUTHOR)
-        return (saved.new + saved.existing)[0]
+        return identity
 
     return in_transaction(database, work)
 
